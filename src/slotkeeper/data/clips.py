@@ -6,6 +6,7 @@ for decoded videos change nothing.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -95,6 +96,14 @@ class ClipDataset:
         self._short_videos = short_videos
         self._clips_per_video = clips_per_video
         self._store = VideoStore(items, framing=self._framing, with_segments=with_segments, cache_bytes=cache_bytes)
+        self._too_short: dict[int, SkippedVideo] = {}
+
+    def with_clip_length(self, clip_length: int) -> ClipDataset:
+        """The same videos in clips of another length; what is decoded already is shared."""
+        other = copy.copy(self)
+        other.clip_length = clip_length
+        other._too_short = {}
+        return other
 
     def __len__(self) -> int:
         """Clips in one epoch."""
@@ -103,7 +112,7 @@ class ClipDataset:
     @property
     def skipped(self) -> list[SkippedVideo]:
         """Videos found unusable so far, each once."""
-        return list(self._store.skipped)
+        return [*self._store.skipped, *self._too_short.values()]
 
     @property
     def num_cached(self) -> int:
@@ -118,8 +127,7 @@ class ClipDataset:
         """
         self._store.preload(num_threads=num_threads, progress=progress)
         for place in range(len(self._store.items)):
-            if not self._store.is_rejected(place):
-                self._is_usable(place)
+            self._is_usable(place)
         self._check_any_left()
 
     def sample(self, *, seed: int, epoch: int, index: int) -> ClipSample:
@@ -172,8 +180,9 @@ class ClipDataset:
         span = self._span
         if length >= span or self._short_videos == "loop":
             return True
-        path = self._store.items[place].video
-        self._store.reject(place, f"{path} has {length} frames, a clip needs {span} (short_videos is 'skip')")
+        item = self._store.items[place]
+        reason = f"{item.video} has {length} frames, a clip needs {span} (short_videos is 'skip')"
+        self._too_short[place] = SkippedVideo(video_id=item.video_id, path=item.video, reason=reason)
         return False
 
     @property
@@ -208,7 +217,7 @@ class ClipDataset:
         return stored.frames[:, :, rows, columns], segments
 
     def _check_any_left(self) -> None:
-        if all(self._store.is_rejected(place) for place in range(len(self._store.items))):
+        if not any(self._is_usable(place) for place in range(len(self._store.items))):
             skipped = self.skipped
             first = skipped[0].reason
             raise DataError(

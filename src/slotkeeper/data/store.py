@@ -81,11 +81,6 @@ class VideoStore:
         """Videos that are wholly in memory."""
         return len(self._stored)
 
-    @property
-    def num_failed(self) -> int:
-        """Videos that can't be used at all."""
-        return len(self._failures)
-
     def preload(self, *, num_threads: int | None = None, progress: bool = False) -> None:
         """Decode all videos that fit into memory, several at a time. progress: show a bar on stderr."""
         workers = num_threads or min(8, os.cpu_count() or 1)
@@ -126,16 +121,6 @@ class VideoStore:
             segments=None if stored.segments is None else stored.segments[chosen],
         )
 
-    def reject(self, place: int, reason: str) -> None:
-        """Leave a video out for good, and name it once."""
-        with self._lock:
-            self._failures.setdefault(place, DataError(reason))
-            self._note(place, reason)
-
-    def is_rejected(self, place: int) -> bool:
-        """Whether the video is known to be unusable."""
-        return place in self._failures
-
     def _note(self, place: int, reason: str) -> None:
         item = self.items[place]
         if all(known.video_id != item.video_id for known in self.skipped):
@@ -152,7 +137,9 @@ class VideoStore:
                 if place not in self._stored:
                     self._find_length(place)
             except DataError as error:
-                self.reject(place, str(error))
+                with self._lock:
+                    self._failures.setdefault(place, error)
+                    self._note(place, str(error))
                 raise
 
     def _preload_one(self, place: int) -> None:

@@ -30,7 +30,6 @@ class CurriculumSource:
         self.skipped: dict[str, SkippedVideo] = {}
         self._config, self._items, self._show_progress = config, items, show_progress
         self._position: Mapping[str, int] = {"epoch": 0, "consumed": 0}
-        self._has_opened = False
         self._stage: tuple[int, int] | None = None
         self._dataset: ClipDataset | None = None
         self._loader: ClipLoader | None = None
@@ -57,14 +56,14 @@ class CurriculumSource:
         self._position = {"epoch": int(state["epoch"]), "consumed": int(state["consumed"])}
 
     def close(self) -> None:
-        """Stop background threads and forget decoded videos."""
+        """Stop background threads; decoded videos are kept."""
         self._note_skipped()
         if self._loader is not None:
             self._loader.close()
-        self._stage = self._dataset = self._loader = None
+        self._stage = self._loader = None
 
     def open(self, *, clip_length: int, batch_size: int) -> None:
-        """Decode the videos for a stage of the curriculum, unless that is done.
+        """Make ready for a stage of the curriculum, unless that is done; the first one decodes the videos.
 
         Raises:
             DataError: no video is usable.
@@ -72,8 +71,21 @@ class CurriculumSource:
         if self._stage == (clip_length, batch_size):
             return
         self.close()
+        is_first = self._dataset is None
+        if self._dataset is None:
+            self._dataset = self._decoded(clip_length)
+        else:
+            self._dataset = self._dataset.with_clip_length(clip_length)
+        self._dataset.preload(progress=self._show_progress and is_first)
+        self._note_skipped()
+        num_workers = self._config.data.num_workers or 0
+        self._loader = ClipLoader(self._dataset, batch_size=batch_size, seed=self._config.seed, num_workers=num_workers)
+        self._loader.load_state_dict(self._position)
+        self._stage = (clip_length, batch_size)
+
+    def _decoded(self, clip_length: int) -> ClipDataset:
         data = self._config.data
-        self._dataset = ClipDataset(
+        return ClipDataset(
             self._items,
             clip_length=clip_length,
             size=data.size,
@@ -85,15 +97,6 @@ class CurriculumSource:
             with_segments=self.has_segments,
             cache_bytes=int(data.cache_gb * 1e9),
         )
-        is_first = not self._has_opened  # later stages read the same files, below the training's bar
-        self._dataset.preload(progress=self._show_progress and is_first)
-        self._has_opened = True
-        self._note_skipped()
-        self._loader = ClipLoader(
-            self._dataset, batch_size=batch_size, seed=self._config.seed, num_workers=data.num_workers or 0
-        )
-        self._loader.load_state_dict(self._position)
-        self._stage = (clip_length, batch_size)
 
     def _note_skipped(self) -> None:
         if self._dataset is not None:
