@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from browser import Browser, find_chromium
 from small_plan import write_base, write_plan
 
@@ -291,6 +292,7 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert find_room(4, 10, has_gpu=False) == Room(jobs=4, threads=2)
     assert find_room(None, 2, has_gpu=False) == Room(jobs=2, threads=4)
-    assert find_room(None, 10, has_gpu=True) == Room(jobs=1, threads=8)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(5.1e9), int(8e9)))
+    assert find_room(None, 10, has_gpu=True) == Room(jobs=2, threads=4)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert find_room(2, 10, has_gpu=False) == Room(jobs=2, threads=1)

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 150.0
 _MEMORY_PER_CELL = 2.5e9
@@ -37,13 +39,15 @@ class Room:
 
 
 def find_room(jobs: int | None, num_cells: int, *, has_gpu: bool) -> Room:
-    """So many processes side by side, or as many as cores and free memory allow; on a GPU one.
+    """So many processes side by side, or as many as cores and free memory allow, the GPU's too where there is one.
 
-    The cores are shared out among them; a smaller OMP_NUM_THREADS of the user's holds.
+    Small models leave most of a GPU idle, since they wait for their kernels to be started; several share it well. The
+    cores are shared out among the processes; a smaller OMP_NUM_THREADS of the user's holds.
     """
     cores = len(os.sched_getaffinity(0))
     if jobs is None:
-        jobs = 1 if has_gpu else min(cores, max(1, int(_free_memory() / _MEMORY_PER_CELL)))
+        memory = min(_free_memory(), torch.cuda.mem_get_info()[0]) if has_gpu else _free_memory()
+        jobs = min(cores, max(1, int(memory / _MEMORY_PER_CELL)))
     jobs = max(1, min(jobs, num_cells))
     threads = max(1, cores // jobs)
     wanted = os.environ.get("OMP_NUM_THREADS", "")
