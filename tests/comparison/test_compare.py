@@ -77,6 +77,13 @@ def test_every_way_to_end_is_a_result(done: Path):
     assert "Traceback" in (done / outcomes["failing", 0]["folder"] / "log.txt").read_text()
 
 
+def test_a_model_that_needs_a_start_is_shown_with_the_true_one(folder: Path, tmp_path: Path):
+    given = {"name": "given", "set": {"model.initializer": {"name": "conditional"}}}
+    plan = write_plan(folder, variants=[given], seeds=[0])
+    assert main(["compare", str(plan), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert len(list((tmp_path / "out" / "cells" / "given").glob("*/tracked-*.npz"))) == 1
+
+
 def test_the_comparison_holds_scores_differences_ranks_and_costs(done: Path):
     comparison = read(done)
     base, learned, diverged = comparison["variants"][:3]

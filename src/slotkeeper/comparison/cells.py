@@ -109,6 +109,7 @@ class Cell:
             "config": plain_config(self.config),
             "sets": sets,
             "video": str(self.scoring.video.video),
+            "masks": None if self.scoring.video.masks is None else str(self.scoring.video.masks),
             "result": self.result_path.name,
             "tracked": self.tracked_path.name,
         }
@@ -125,13 +126,7 @@ def training_key(config: Config, *, minutes: float | None, data: str) -> str:
     for section, names in _WITHOUT_EFFECT.items():
         for name in names:
             del facts[section][name]
-    for name in (
-        "path",
-        "train",
-        "val",
-        "val_share",
-        "scenes",
-    ):  # whatever they say, the fingerprint tells what is there
+    for name in ("path", "train", "val", "val_share", "scenes"):  # the fingerprint tells what is there
         del facts["data"][name]
     return short_hash([FORMAT_VERSION, facts, minutes, data])
 

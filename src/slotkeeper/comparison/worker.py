@@ -25,11 +25,12 @@ from slotkeeper.comparison.cells import FORMAT_VERSION, read_task, task_config
 from slotkeeper.comparison.speed import measure_steps
 from slotkeeper.comparison.sums import sums_as_json
 from slotkeeper.config import Config
-from slotkeeper.data import find_videos, save_segments
+from slotkeeper.data import Start, find_videos, load_segments, save_segments
 from slotkeeper.errors import DamagedModelError, DivergenceError, OutputError, TrainingError
 from slotkeeper.evaluation import Evaluation, evaluate
 from slotkeeper.files import write_json
 from slotkeeper.hardware import choose_device
+from slotkeeper.model import SlotModel
 from slotkeeper.tracking import Tracker
 from slotkeeper.training import FinishedRun, resume, train
 
@@ -86,9 +87,10 @@ def _trained(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     device = choose_device(finished.config.training.device)
     loaded = load_model(run)
     sets = {entry["name"]: _scored(finished, entry, device) for entry in task["sets"]}
-    tracker = Tracker(loaded.model, size=loaded.config.data.size, device=device)
-    frames = [frame.segments for frame in islice(tracker.track(task["video"]), MAX_TRACKED_FRAMES)]
-    save_segments(folder / task["tracked"], np.stack(frames))
+    if not loaded.model.initializer.needs_start or task["masks"] is not None:
+        tracker = Tracker(loaded.model, size=loaded.config.data.size, device=device)
+        tracked = islice(tracker.track(task["video"], start=_start(loaded.model, task)), MAX_TRACKED_FRAMES)
+        save_segments(folder / task["tracked"], np.stack([frame.segments for frame in tracked]))
     training = finished.config.training
     return {
         "status": "finished",
@@ -102,6 +104,16 @@ def _trained(task: dict[str, Any], folder: Path) -> dict[str, Any]:
         "skipped": sorted({*finished.skipped, *finished.skipped_held_out}),
         "sets": {name: _as_json(evaluation) for name, evaluation in sets.items()},
     }
+
+
+def _start(model: SlotModel, task: dict[str, Any]) -> Start | None:
+    """For models that can't begin without: the true things of the shown video's first frame, the largest that fit."""
+    if not model.initializer.needs_start:
+        return None
+    first = load_segments(task["masks"])[0]
+    labels, areas = np.unique(first[first > 0], return_counts=True)
+    kept = labels[np.argsort(-areas, kind="stable")][: model.num_slots - model.initializer.num_background]
+    return Start(masks=np.where(np.isin(first, kept), first, 0))
 
 
 def _scored(finished: FinishedRun, entry: dict[str, Any], device: torch.device) -> Evaluation:
