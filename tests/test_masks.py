@@ -5,10 +5,7 @@ import pytest
 import torch
 
 from slotkeeper.data.resizing import resize_segments
-from slotkeeper.masks import (
-    resize_soft_masks,
-    segments_from_masks,
-)
+from slotkeeper.masks import resize_soft_masks, responsibilities, segments_from_masks
 
 
 def soft_masks(*shape: int) -> torch.Tensor:
@@ -78,3 +75,22 @@ def test_hard_labels_come_from_the_pixel_under_the_new_centre():
 def test_soft_masks_that_shrink_are_averaged_over_all_their_pixels():
     masks = torch.tensor([[1.0, 0.4, 0.4, 1.0], [0.0, 0.6, 0.6, 0.0]]).reshape(1, 1, 2, 1, 4)
     assert segments_from_masks(masks, (1, 1)).tolist() == [[[[0]]]]
+
+
+def test_responsibilities_are_bayes_rule():
+    masks = torch.tensor([0.5, 0.3, 0.2]).reshape(1, 1, 3, 1, 1)
+    grey, frames = torch.tensor([0.1, 0.4, 0.9]), torch.full((1, 1, 3, 1, 1), 0.3)
+    pictures = grey.reshape(1, 1, 3, 1, 1, 1).expand(-1, -1, -1, 3, -1, -1)
+    likelihood = [
+        float(m) * np.prod([np.exp(-((0.3 - g) ** 2) / (2 * 0.2**2))] * 3)
+        for m, g in zip(masks.flatten(), grey.tolist(), strict=True)
+    ]
+    expected = torch.tensor(likelihood) / sum(likelihood)
+    torch.testing.assert_close(responsibilities(masks, pictures, frames, 0.2).flatten(), expected.float())
+
+
+def test_a_slot_without_any_mask_is_responsible_for_nothing_however_well_it_fits():
+    masks = torch.tensor([1.0, 0.0]).reshape(1, 1, 2, 1, 1)
+    pictures = torch.tensor([0.0, 1.0]).reshape(1, 1, 2, 1, 1, 1).expand(-1, -1, -1, 3, -1, -1)
+    seen = responsibilities(masks, pictures, torch.ones(1, 1, 3, 1, 1), 0.01)
+    assert seen.flatten().tolist() == [1.0, 0.0]

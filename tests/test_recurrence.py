@@ -103,3 +103,21 @@ def test_post_norm_predictions_are_normalised_whatever_comes_in():
     predicted = predictor(slots, torch.zeros(2, 4, 8))
     torch.testing.assert_close(predicted.mean(-1), torch.zeros(2, NUM_SLOTS), atol=1e-5, rtol=0)
     torch.testing.assert_close(predicted.var(-1, unbiased=False), torch.ones(2, NUM_SLOTS), atol=1e-3, rtol=0)
+
+
+def test_posterior_masks_are_those_of_evaluation_alone_and_leave_the_reconstruction():
+    frames = torch.rand(2, 3, 3, *SIZE)
+    plain, model = model_with().eval(), model_with(posterior_sigma=0.1).eval()
+    with torch.no_grad():
+        decoded, seen = plain(frames).decoded, model(frames).decoded
+        torch.testing.assert_close(seen.reconstruction, decoded.reconstruction)
+        torch.testing.assert_close(seen.masks.sum(2), torch.ones_like(seen.masks[:, :, 0]))
+        assert not torch.allclose(seen.masks, decoded.masks, atol=1e-3)
+        state, steps = model.start(), []
+        for frame in frames.unbind(1):
+            state, output = model.step(state, frame)
+            steps.append(output.decoded.masks)
+        torch.testing.assert_close(torch.cat(steps, 1), seen.masks, rtol=1e-4, atol=1e-5)
+        generator = torch.Generator().manual_seed(0)
+        trained = model.train()(frames, generator).decoded.masks
+        torch.testing.assert_close(trained, plain.train()(frames, generator.manual_seed(0)).decoded.masks)

@@ -125,6 +125,7 @@ def _build_model(config: Config) -> SlotModel:
         decoder=_construct("decoder", settings.decoder, widths, "model.decoder"),
         bptt=settings.bptt,
         recurrence=settings.recurrence,
+        posterior_sigma=settings.posterior_sigma,
     )
 
 

@@ -34,6 +34,22 @@ def segments_from_masks(
     return torch.cat(segments).reshape(batch, time, *size)
 
 
+def responsibilities(
+    masks: Float[Tensor, "b t s h w"],
+    pictures: Float[Tensor, "b t s 3 h w"],
+    frames: Float[Tensor, "b t 3 h w"],
+    sigma: float,
+) -> Float[Tensor, "b t s h w"]:
+    """How much each slot is responsible for each pixel, once the pixel is seen; sums to 1 over slots.
+
+    The posterior of a spatial mixture (N-EM, arXiv 1708.03498, equation 3): the masks are the prior, and each slot's
+    picture is the mean of a normal distribution with the standard deviation `sigma` in RGB of [0, 1].
+    """
+    errors = (pictures - frames[:, :, None]).square().sum(dim=3)
+    posterior: Tensor = (masks.log() - 0.5 * errors / sigma**2).softmax(dim=2)
+    return posterior
+
+
 def resize_soft_masks(masks: Float[Tensor, "n s h w"], size: tuple[int, int]) -> Float[Tensor, "n s rows columns"]:
     """Resize soft masks bilinearly in float32; they still sum to 1 over slots."""
     shrinks = size[0] < masks.shape[-2] or size[1] < masks.shape[-1]

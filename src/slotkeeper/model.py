@@ -16,7 +16,17 @@ from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Predictor
-from slotkeeper.types import Features, GivenStart, PastFrames, PlacedSlots, SlotState, SlotTrajectory, VideoOutput
+from slotkeeper.masks import responsibilities
+from slotkeeper.types import (
+    Decoded,
+    Features,
+    GivenStart,
+    PastFrames,
+    PlacedSlots,
+    SlotState,
+    SlotTrajectory,
+    VideoOutput,
+)
 
 Watch = Callable[[int, Tensor], None]
 """Called with each frame's index and its corrected slots, as they are in the recurrence."""
@@ -30,7 +40,8 @@ class SlotModel(nn.Module):
     bptt: gradients through time: "full"; "detach" cuts them between all frames; a number k cuts them every k frames. A
     cut lies before the predictor, which so learns from the frame that it prepares slots for. recurrence: "clip" starts
     each frame from the slots of the one before; "frame" starts each one from the initializer, with the iterations of a
-    first frame and without the predictor.
+    first frame and without the predictor. posterior_sigma: in evaluation, masks say who is responsible for each pixel
+    once it is seen, see `responsibilities`; None leaves them as decoded. Reconstructions don't change.
     """
 
     def __init__(
@@ -43,6 +54,7 @@ class SlotModel(nn.Module):
         decoder: Decoder,
         bptt: Literal["full", "detach"] | int = "full",
         recurrence: Literal["clip", "frame"] = "clip",
+        posterior_sigma: float | None = None,
     ):
         super().__init__()
         if isinstance(bptt, int) and bptt < 1:
@@ -54,6 +66,7 @@ class SlotModel(nn.Module):
         self.decoder = decoder
         self.bptt = bptt
         self.recurrence = recurrence
+        self.posterior_sigma = posterior_sigma
 
     @property
     def num_slots(self) -> int:
@@ -104,8 +117,15 @@ class SlotModel(nn.Module):
         features, encoder_state = self.encoder(frames, state.encoder)
         state = replace(self._with_noise(state, generator), encoder=encoder_state)
         state, trajectory = self._recur(state, features, watch)
-        decoded = self.decoder(trajectory, features, (frames.shape[-2], frames.shape[-1]))
+        decoded = self._seen(self.decoder(trajectory, features, (frames.shape[-2], frames.shape[-1])), frames)
         return state, VideoOutput(features=features, trajectory=trajectory, decoded=decoded)
+
+    def _seen(self, decoded: Decoded, frames: Float[Tensor, "b t 3 h w"]) -> Decoded:
+        """In evaluation, with the masks that follow from seeing the frames, if the model is to have these."""
+        if self.posterior_sigma is None or self.training:
+            return decoded
+        masks = responsibilities(decoded.masks.float(), decoded.pictures.float(), frames.float(), self.posterior_sigma)
+        return replace(decoded, masks=masks)
 
     def _recur(
         self, state: SlotState, features: Features, watch: Watch | None = None

@@ -113,7 +113,8 @@ class ModelConfig:
     """The five components; num_slots and slot_dim are handed to all that need them.
 
     bptt: gradients through time: "full", "detach" (none), or cut every so many frames. recurrence: "clip" starts each
-    frame from the slots of the one before, "frame" each from the initializer.
+    frame from the slots of the one before, "frame" each from the initializer. posterior_sigma: in evaluation, how far
+    a pixel's colour may lie from a slot's picture; masks then follow from seeing the frame. None for masks as decoded.
     """
 
     encoder: ComponentConfig
@@ -125,6 +126,7 @@ class ModelConfig:
     slot_dim: int = 64
     bptt: Literal["full", "detach"] | int = "full"
     recurrence: Literal["clip", "frame"] = "clip"
+    posterior_sigma: float | None = None
 
     def __post_init__(self) -> None:
         if self.num_slots < 2:
@@ -134,6 +136,8 @@ class ModelConfig:
         _require_least("model.slot_dim", self.slot_dim, 1)
         if isinstance(self.bptt, int):
             _require_least("model.bptt", self.bptt, 1)
+        if self.posterior_sigma is not None and not 0 < self.posterior_sigma < float("inf"):
+            raise ConfigError(f"model.posterior_sigma must be positive or null, got {self.posterior_sigma}")
 
 
 Steps = int | list[tuple[int, int]]
