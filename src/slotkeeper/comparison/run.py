@@ -28,7 +28,8 @@ from slotkeeper.hardware import choose_device, choose_precision
 from slotkeeper.training.run_folder import locked
 
 RESULT_FILES = ("comparison.json", "comparison.csv", "comparison.html")
-_SECONDS_BETWEEN_PAGES = 60.0
+_SECONDS_BETWEEN_PAGES, _PAGES_SHARE = 60.0, 0.02
+"""At least so long between two pages, and at most this share of the time for them."""
 _MAX_ATTEMPTS = 2
 """A process that is killed is started once more, from its last checkpoint."""
 
@@ -120,16 +121,18 @@ def _run_all(work: _Work, jobs: int | None, *, use_ray: bool, show_progress: boo
         cell.write_task()
     print(f"{len(pending)} cells to run, {room.jobs} side by side, each with {room.threads} threads", flush=True)
     by_folder = {cell.folder: cell for cell in pending}
-    last_page = time.monotonic()
+    next_page = time.monotonic() + _SECONDS_BETWEEN_PAGES
     with Progress(pending, is_shown=show_progress) as progress:
         for ended in _processes(list(by_folder), room, use_ray=use_ray):
             if ended is None:
                 progress.look()
                 continue
             progress.tell(by_folder[ended.folder])
-            if time.monotonic() - last_page > _SECONDS_BETWEEN_PAGES:
-                _write(work, cells)
-                last_page = time.monotonic()
+            started = time.monotonic()
+            if started > next_page:
+                _write(work, cells)  # no cell is started meanwhile, so a page that takes long comes seldom
+                took = time.monotonic() - started
+                next_page = started + max(_SECONDS_BETWEEN_PAGES, took / _PAGES_SHARE)
     return cells
 
 
