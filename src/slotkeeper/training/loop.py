@@ -87,7 +87,7 @@ class Trainer:
             if self.last_checkpoint is None:
                 self.save()
             while self.step < self.config.training.steps:
-                frames = self._train_step()
+                frames = self.train_step()
                 self.seconds = time.perf_counter() - self._started
                 bar.update(frames)
                 self._record(log, bar)
@@ -157,7 +157,7 @@ class Trainer:
             raise CheckpointError(f"the training state in {folder} is damaged: {error!r}") from error
         self.last_checkpoint = folder
 
-    def _train_step(self) -> int:
+    def train_step(self) -> int:
         """One update of the weights; returns the number of frames seen."""
         settings = self.config.training
         before = time.perf_counter()
