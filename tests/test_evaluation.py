@@ -38,6 +38,14 @@ def test_a_model_that_sees_exactly_scores_one(videos: Path, num_background: int)
     assert (evaluation.health.background_precision, evaluation.health.background_recall) == (1, 1)
 
 
+def test_the_protocol_says_which_masks_are_scored(videos: Path):
+    model = color_model([[GREY], [RED], [BLUE]], 1)
+    assert evaluate(model, find_videos(videos), size=SIZE).scores.protocol.resize.startswith("soft masks bilinearly")
+    model.posterior_sigma = 0.2
+    resize = evaluate(model, find_videos(videos), size=SIZE).scores.protocol.resize
+    assert resize.startswith("responsibilities for seen pixels (posterior_sigma 0.2) bilinearly")
+
+
 def test_objects_held_by_one_slot_are_one_segment(videos: Path):
     scores = evaluate(color_model([[GREY], [RED, BLUE], [GREEN]], 1), find_videos(videos), size=SIZE).scores
     assert scores.video_fg_ari == pytest.approx(0.0, abs=1e-9)

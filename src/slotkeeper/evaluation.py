@@ -24,7 +24,7 @@ from slotkeeper.types import Clip, GivenStart
 
 _CHUNK = 16
 """Frames encoded and decoded at once, which bounds the memory."""
-_RESIZE = "soft masks bilinearly to the truth's size, then argmax; frames resized to {size} (stretched) for the model"
+_RESIZE = "{masks} bilinearly to the truth's size, then argmax; frames resized to {size} (stretched) for the model"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ def evaluate(
         DamagedModelError: the model gives masks that are not finite numbers.
     """
     protocol = Protocol(
-        resize=_RESIZE.format(size=f"{size[0]}x{size[1]}"),
+        resize=_RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}"),
         conditioning=_conditioning(model),
         seeds=seeds,
     )
@@ -206,6 +206,12 @@ def true_start(model: SlotModel, clip: Clip, device: torch.device) -> GivenStart
         return None
     room = model.num_slots - model.initializer.num_background
     return start_from_segments(clip.segments[:, 0], room).to(device)
+
+
+def _masks(model: SlotModel) -> str:
+    """For the protocol: which masks are scored."""
+    sigma = model.posterior_sigma
+    return "soft masks" if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
 
 
 def _conditioning(model: SlotModel) -> str:
