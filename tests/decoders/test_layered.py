@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slotkeeper.decoders.layered import LayeredDecoder, centred_basis
+from slotkeeper.decoders.layered import LayeredDecoder, centred_basis, smoothed
 from slotkeeper.nn.positions import position_grid, quadratic_basis
 from slotkeeper.types import Features, SlotTrajectory
 
@@ -55,3 +55,13 @@ def test_the_background_s_head_start_may_differ_in_evaluation(training: bool, ex
     started = draw(attention, training=training, background_bias=3.0, test_background_bias=1.0)
     plain = draw(attention, training=training)
     torch.testing.assert_close(started - plain, torch.tensor([expected, 0.0])[:, None, None].expand(2, 8, 8))
+
+
+def test_smooth_logits_are_binomial_means_and_single_pixels_lose_out():
+    peak = torch.zeros(1, 1, 5, 5)
+    peak[..., 2, 2] = 16
+    expected = torch.tensor([1.0, 2, 1])[:, None] * torch.tensor([1.0, 2, 1])
+    torch.testing.assert_close(smoothed(peak)[0, 0, 1:4, 1:4], expected)
+    torch.testing.assert_close(smoothed(torch.full((1, 2, 4, 6), -7.0)), torch.full((1, 2, 4, 6), -7.0))
+    attention = torch.full((3, 16), 0.5)
+    torch.testing.assert_close(draw(attention, is_smooth=True), smoothed(draw(attention)[None])[0])
