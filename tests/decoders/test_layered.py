@@ -64,4 +64,5 @@ def test_smooth_logits_are_binomial_means_and_single_pixels_lose_out():
     torch.testing.assert_close(smoothed(peak)[0, 0, 1:4, 1:4], expected)
     torch.testing.assert_close(smoothed(torch.full((1, 2, 4, 6), -7.0)), torch.full((1, 2, 4, 6), -7.0))
     attention = torch.full((3, 16), 0.5)
-    torch.testing.assert_close(draw(attention, is_smooth=True), smoothed(draw(attention)[None])[0])
+    torch.testing.assert_close(draw(attention, is_test_smooth=True), smoothed(draw(attention)[None])[0])
+    torch.testing.assert_close(draw(attention, training=True, is_test_smooth=True), draw(attention, training=True))

@@ -27,9 +27,9 @@ class LayeredDecoder(Decoder):
     paint a shaded object and can't paint what lies around it. The `num_background` first slots paint a grid of
     `background_grid`² colours instead; `background_bias` is their head start in the mask logits. Without it slots of
     objects take pieces of the floor while they learn; later it costs objects their highlights and rims, so evaluation
-    may have a smaller one, `test_background_bias`. `is_smooth` averages the logits over 3 x 3 pixels with binomial
-    weights, so that no slot can specialise in the outlines of others. Since masks see the picture only through a choice
-    among slots, rebuilding it well means segmenting it.
+    may have a smaller one, `test_background_bias`. With `is_test_smooth` evaluation also averages the logits over 3 x 3
+    pixels with binomial weights, which takes away the outlines that slots draw around the objects of others. Since
+    masks see the picture only through a choice among slots, rebuilding it well means segmenting it.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LayeredDecoder(Decoder):
         background_grid: int = 8,
         background_bias: float = 0.0,
         test_background_bias: float | None = None,
-        is_smooth: bool = False,
+        is_test_smooth: bool = False,
     ):
         super().__init__()
         if not pixel_dim:
@@ -53,7 +53,7 @@ class LayeredDecoder(Decoder):
         self.background_grid = background_grid
         self.background_bias = background_bias
         self.test_background_bias = background_bias if test_background_bias is None else test_background_bias
-        self.is_smooth = is_smooth
+        self.is_test_smooth = is_test_smooth
         self.query = mlp(slot_dim, hidden_dim, pixel_dim + 1)
         self.attention_weight = nn.Parameter(torch.tensor(0.5))
         self.colors = mlp(slot_dim, hidden_dim, 3 * 6)
@@ -81,7 +81,7 @@ class LayeredDecoder(Decoder):
         )
         looks = functional.interpolate(looks, logits.shape[-2:], mode="bilinear", align_corners=False)
         logits = logits + self.attention_weight * looks.view_as(logits)
-        if self.is_smooth:
+        if self.is_test_smooth and not self.training:
             logits = smoothed(logits.flatten(0, 1)).view_as(logits)
         head_start = torch.zeros(logits.shape[2], 1, 1, device=logits.device)
         head_start[: self.num_background] = self.background_bias if self.training else self.test_background_bias
