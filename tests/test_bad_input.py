@@ -92,3 +92,24 @@ def test_a_seed_beyond_the_generators(run: Path, tmp_path: Path, capsys: pytest.
     config = run.parent / "run.yaml"
     assert "seed" in refused(capsys, "train", config, "--set", f"seed={2**32}", "--out", tmp_path / "run", "--quiet")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_path_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    video = write_video(tmp_path / "a.mp4", 3)
+    assert "must be a path, got an empty text" in refused(capsys, "track", "", "--out", tmp_path / "out")
+    assert "--out: must be a path" in refused(capsys, "track", video, "--out", "")
+
+
+def test_numbers_no_scene_can_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for option, number in (("--size", 100_000), ("--seed", 10**22)):
+        assert "must be at most" in refused(capsys, "data", "render", "plain", "--out", tmp_path / "s", option, number)
+    assert not (tmp_path / "s").exists()
+
+
+def test_masks_without_a_partner_are_named_even_by_a_letter(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for side, names in (("predicted", "bc"), ("true", "b")):
+        for name in names:
+            (tmp_path / side / name).mkdir(parents=True)
+            save_segments(tmp_path / side / name / "masks.npz", np.eye(8, dtype=np.uint8)[None])
+    assert main(["score", str(tmp_path / "predicted"), str(tmp_path / "true")]) == 3
+    assert "skipped: c: " in capsys.readouterr().err

@@ -60,7 +60,8 @@ def test_weights_come_from_the_seed_alone_and_nobody_elses_random_numbers_change
         ("model.predictor.num_heads=3", "num_heads must divide"),
         ("model.decoder.name=absent.module:Decoder", "can't be imported"),
         ("losses.0.name=reconstructoin", "did you mean 'reconstruction'?"),
-        ("losses.0.sigma=1", "reconstruction has no setting 'losses.reconstruction.sigma'; it has none"),
+        ("losses.0.sigma=1", "reconstruction has no setting 'losses.reconstruction.sigma'; known are: weight"),
+        ("losses.0.wieght=1", "no setting 'losses.reconstruction.wieght'; did you mean 'weight'?"),
         ("losses.0={name: mixture, sigma: x}", "losses.mixture.sigma must be a number, got 'x'"),
     ],
 )

@@ -51,6 +51,8 @@ def test_a_folder_of_videos_stands_for_all_of_them(tmp_path: Path, capsys: pytes
 def test_each_video_gets_its_folder_of_whole_files(tmp_path: Path):
     paths = [write_video(tmp_path / "one.mp4"), write_video(tmp_path / "two.mkv", 4)]
     summary = track_videos(paths, tracker(), tmp_path / "out", show_progress=False)
+    alone = track_videos(str(paths[0]), tracker(), tmp_path / "alone", show_progress=False)
+    assert [video.folder.name for video in alone.tracked] == ["one"]
     assert summary.exit_code == 0
     assert [(video.num_frames, video.num_objects) for video in summary.tracked] == [(6, 1), (4, 1)]
     assert summary.frames_per_second > 0

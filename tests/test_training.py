@@ -219,12 +219,27 @@ def test_resuming_what_cannot_be_resumed(videos: Path, tmp_path: Path):
     finished = final_tensors(tmp_path / "run")
     resume(tmp_path / "run", show_progress=False)
     assert_equal(finished, final_tensors(tmp_path / "run"))
-    (list_checkpoints(tmp_path / "run")[-1] / "training.safetensors").write_bytes(b"")
+    for checkpoint in list_checkpoints(tmp_path / "run"):
+        (checkpoint / "training.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match="truncated"):
         resume(tmp_path / "run", show_progress=False)
     write_squares(own / "more", 1)
     with pytest.raises(DataError, match="are not those that"):
         resume(tmp_path / "run", show_progress=False)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_an_older_whole_one_taken(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    run(small_config(videos, steps=6, checkpoint_minutes=1e-9), tmp_path / "run")
+    finished = final_tensors(tmp_path / "run")
+    older, newest = list_checkpoints(tmp_path / "run")
+    (newest / "model.safetensors").write_bytes(b"half")
+    resume(tmp_path / "run", show_progress=False)
+    assert f"{newest / 'model.safetensors'}" in capsys.readouterr().err
+    assert_equal(finished, final_tensors(tmp_path / "run"))
+    assert list_checkpoints(tmp_path / "run") == [older, newest]
+    assert (newest.parent / f"damaged-{newest.name}").is_dir()
 
 
 def test_a_broken_video_is_named_and_left_out(tmp_path: Path):

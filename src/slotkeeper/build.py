@@ -165,7 +165,8 @@ def _construct(family: str, component: ComponentConfig | LossConfig, widths: dic
         if name in wired:
             raise ConfigError(f"{key}.{name} follows from the rest of the model; remove it (it is {wired[name]})")
         if name not in own:
-            raise ConfigError(f"{component.name} has no setting '{key}.{name}'; {_nearest_setting(name, own)}")
+            known = [*own, "weight"] if family == "loss" else own
+            raise ConfigError(f"{component.name} has no setting '{key}.{name}'; {_nearest_setting(name, known)}")
         settings[name] = convert_value(hints.get(name, Any), value, f"{key}.{name}")
     for name in own:
         if name not in settings and parameters[name].default is inspect.Parameter.empty:

@@ -72,7 +72,7 @@ class TrackingSummary:
 
 
 def track_videos(
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     tracker: Tracker,
     out: str | os.PathLike[str],
     *,
@@ -88,7 +88,7 @@ def track_videos(
     read, or only in part, are named on stderr and in `out/skipped.json`.
 
     Args:
-        paths: video files, folders of frames, or folders of videos.
+        paths: video files, folders of frames, or folders of videos; or one of them.
         tracker: the model and its rules.
         out: a folder; made if missing.
         starts: where things are in the first frame: of the one video, or by the name of each video's results.
@@ -101,7 +101,8 @@ def track_videos(
         OutputError: `out` can't be written, or the disk is full.
     """
     target = Path(out)
-    videos, skipped = _find_all([Path(path) for path in paths])
+    wanted = [paths] if isinstance(paths, str | os.PathLike) else paths
+    videos, skipped = _find_all([Path(path) for path in wanted])
     named = name_results(videos)
     chosen = _chosen_starts(named, starts, tracker)
     is_alone = len(named) + len(skipped) == 1  # what goes wrong with it is then the error itself

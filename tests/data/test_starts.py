@@ -109,6 +109,7 @@ def test_a_start_for_each_video(tmp_path: Path):
         ({"boxes": {"a": 1}}, "boxes must be a list of"),
         ({"boxes": [[1, 2, 3]]}, r"boxes\.0 must be numbers \[x0, y0, x1, y1\], got \[1, 2, 3\]"),
         ({"boxes": [[1, 2, 3, "4"]]}, r"boxes\.0 must be numbers"),
+        ({"boxes": [[1, 2, 3, 10**400]]}, r"boxes\.0 must be numbers"),
         ({"points": [[1, 2], [1, True]]}, r"points\.1 must be numbers"),
         ({"masks": 3}, "masks must be the path"),
         ({"masks": "none.npz"}, r"no such mask file: .*none\.npz"),

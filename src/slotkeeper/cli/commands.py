@@ -6,6 +6,7 @@ Each imports what it needs, so that none waits for what others need.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +110,8 @@ def report_skipped(skipped: Sequence[tuple[str, str]], folder: Path | None) -> i
     Without any, an older list in the folder goes.
     """
     for name, reason in skipped:
-        print(f"skipped: {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+        is_named = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", reason) is not None
+        print(f"skipped: {reason if is_named else f'{name}: {reason}'}", file=sys.stderr)
     if folder is not None and skipped:
         write_json(folder / "skipped.json", [{"input": name, "reason": reason} for name, reason in skipped])
     elif folder is not None:

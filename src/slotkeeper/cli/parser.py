@@ -26,6 +26,13 @@ class _Parser(argparse.ArgumentParser):
             raise ConfigError(f"there is no {what} '{value}'; {hint}")
 
 
+def _path(text: str) -> Path:
+    """A path; an empty text is an unset variable rather than the present folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("must be a path, got an empty text")
+    return Path(text)
+
+
 def _number(least: int) -> Callable[[str], int]:
     """A whole number from `least` on."""
 
@@ -65,19 +72,21 @@ _Commands = argparse._SubParsersAction
 
 def _add_training(commands: _Commands) -> None:  # type: ignore[type-arg]
     train = commands.add_parser("train", help="train a model on videos without labels")
-    train.add_argument("config", type=Path, help="a YAML file, for instance configs/smoke.yaml")
+    train.add_argument("config", type=_path, help="a YAML file, for instance configs/smoke.yaml")
     train.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="key=value", help="change settings: training.steps=100"
     )
     train.add_argument(
-        "--out", type=Path, metavar="RUN", help="the run's folder (default: runs/ and the config's name)"
+        "--out", type=_path, metavar="RUN", help="the run's folder (default: runs/ and the config's name)"
     )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     resume = commands.add_parser("resume", help="go on with a training that was stopped")
-    resume.add_argument("run", type=Path, help="the run's folder")
+    resume.add_argument("run", type=_path, help="the run's folder")
     resume.add_argument("--quiet", action="store_true", help="no progress bar")
     demo = commands.add_parser("demo", help="the whole product on built-in videos: train, evaluate, track, report")
-    demo.add_argument("--out", type=Path, default=Path("runs/demo"), metavar="RUN", help=f"the run's folder {_DEFAULT}")
+    demo.add_argument(
+        "--out", type=_path, default=Path("runs/demo"), metavar="RUN", help=f"the run's folder {_DEFAULT}"
+    )
     demo.add_argument("--steps", type=_number(1), help="training steps (default: the config's)")
     demo.add_argument("--seed", type=_number(0), help="of weights and sampling (default: the config's)")
 
@@ -85,8 +94,8 @@ def _add_training(commands: _Commands) -> None:  # type: ignore[type-arg]
 def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
     evaluate = commands.add_parser("evaluate", help="score a model on videos with true masks")
     evaluate.add_argument("model", metavar="RUN_OR_MODEL", help="a run, a model folder, or 'default'")
-    evaluate.add_argument("data", type=Path, metavar="DATA", help="a folder of videos with masks")
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the scores here too")
+    evaluate.add_argument("data", type=_path, metavar="DATA", help="a folder of videos with masks")
+    evaluate.add_argument("--json", type=_path, metavar="FILE", help="write the scores here too")
     evaluate.add_argument(
         "--num-frames",
         type=_number(1),
@@ -95,17 +104,17 @@ def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
     evaluate.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
     evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
     score = commands.add_parser("score", help="score masks made by any program against the truth")
-    score.add_argument("predicted", type=Path, metavar="PREDICTED", help="a folder of masks or a masks.npz")
-    score.add_argument("true", type=Path, metavar="TRUE", help="the true masks, laid out alike")
-    score.add_argument("--json", type=Path, metavar="FILE", help="write the scores here too")
+    score.add_argument("predicted", type=_path, metavar="PREDICTED", help="a folder of masks or a masks.npz")
+    score.add_argument("true", type=_path, metavar="TRUE", help="the true masks, laid out alike")
+    score.add_argument("--json", type=_path, metavar="FILE", help="write the scores here too")
 
 
 def _add_comparing(commands: _Commands) -> None:  # type: ignore[type-arg]
     compare = commands.add_parser("compare", help="train and score every variant of a plan with every seed")
-    compare.add_argument("plan", type=Path, metavar="PLAN", help="a YAML file, for instance configs/plans/smoke.yaml")
+    compare.add_argument("plan", type=_path, metavar="PLAN", help="a YAML file, for instance configs/plans/smoke.yaml")
     compare.add_argument(
         "--out",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="where cells and results go (default: runs/compare/ and the plan's name)",
     )
@@ -117,12 +126,12 @@ def _add_comparing(commands: _Commands) -> None:  # type: ignore[type-arg]
 def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
     track = commands.add_parser("track", help="follow the objects of video files")
     track.add_argument(
-        "videos", nargs="+", type=Path, metavar="VIDEO", help="video files, folders of frames, folders of videos"
+        "videos", nargs="+", type=_path, metavar="VIDEO", help="video files, folders of frames, folders of videos"
     )
     track.add_argument("--model", default="default", metavar="RUN_OR_MODEL", help=f"a run or a model folder {_DEFAULT}")
-    track.add_argument("--out", type=Path, required=True, metavar="DIR", help="results, one folder per video")
+    track.add_argument("--out", type=_path, required=True, metavar="DIR", help="results, one folder per video")
     track.add_argument(
-        "--start", type=Path, metavar="FILE", help="JSON with boxes, points or masks of the first frame's objects"
+        "--start", type=_path, metavar="FILE", help="JSON with boxes, points or masks of the first frame's objects"
     )
     track.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
     track.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -133,7 +142,7 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
     actions = data.add_subparsers(dest="action", metavar="action", required=True, parser_class=_Parser)
     render = actions.add_parser("render", help="render built-in scenes with exact masks")
     render.add_argument("family", help="plain, clevr or crowd")
-    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the videos go")
+    render.add_argument("--out", type=_path, required=True, metavar="DIR", help="where the videos go")
     render.add_argument("--num-videos", type=_number(1), default=100, help=f"how many {_DEFAULT}")
     render.add_argument("--num-frames", type=_number(1), default=16, help=f"of each video {_DEFAULT}")
     render.add_argument("--size", type=_number(16), default=64, help=f"pixels of a side, even {_DEFAULT}")
@@ -149,7 +158,7 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
         help="amodal, depth or flow, beside the masks (default: masks alone)",
     )
     inspect = actions.add_parser("inspect", help="count and check the videos of a folder")
-    inspect.add_argument("path", type=Path, metavar="PATH", help="a folder of videos, or one video")
+    inspect.add_argument("path", type=_path, metavar="PATH", help="a folder of videos, or one video")
     inspect.add_argument(
-        "--sheet", type=Path, metavar="PNG", help="where the contact sheet goes (default: NAME-contact-sheet.png)"
+        "--sheet", type=_path, metavar="PNG", help="where the contact sheet goes (default: NAME-contact-sheet.png)"
     )

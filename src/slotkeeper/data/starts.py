@@ -159,7 +159,7 @@ def _read_start(raw: Any, source: str, folder: Path) -> Start:
         raise DataError(f"{source}: {kind} must be a list of [{names}], got {_short(value)}")
     for number, item in enumerate(value):
         is_row = isinstance(item, list) and len(item) == length
-        if not is_row or any(isinstance(part, bool) or not isinstance(part, int | float) for part in item):
+        if not is_row or any(not _is_number(part) for part in item):
             raise DataError(f"{source}: {kind}.{number} must be numbers [{names}], got {_short(item)}")
     rows = np.array(value, dtype=np.float64).reshape(len(value), length)
     return Start(boxes=rows, source=source) if kind == "boxes" else Start(points=rows, source=source)
@@ -194,6 +194,12 @@ def _check_inside(row: list[float], key: str, size: tuple[int, int]) -> None:
 def _labels_of(masks: Integer[np.ndarray, "h w"]) -> Integer[np.ndarray, " k"]:
     labels: Integer[np.ndarray, " k"] = np.unique(masks[masks > 0])
     return labels
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one that a float can hold."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1e300
+    return is_whole or isinstance(value, float)
 
 
 def _short(value: Any) -> str:

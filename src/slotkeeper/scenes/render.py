@@ -20,6 +20,7 @@ from slotkeeper.scenes.shading import shade
 from slotkeeper.scenes.tracer import Scene, Visibility, camera_rays, first_hits, see
 
 EDGE_CONTRAST = 0.03
+_LARGEST_SIZE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,9 @@ def check_numbers(*, seed: int, num_frames: int, size: int, num_samples: int) ->
     for name, (value, least) in limits.items():
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")
+    for name, value, most in (("seed", seed, 2**63 - 1), ("size", size, _LARGEST_SIZE)):
+        if value > most:
+            raise ConfigError(f"{name} must be at most {most}, got {value}")
 
 
 def render_video(

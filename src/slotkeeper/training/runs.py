@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,14 +69,16 @@ def train(config: Config, run: str | Path, *, show_progress: bool = True) -> Fin
             precision = choose_precision(config.training.precision, device)
             config = resolved(replace(config, training=replace(config.training, precision=precision)))
             create_run(run, config, {"train": data_fingerprint(videos.train)})
-            return _fit(config, run, videos, source, None, show_progress=show_progress)
+            return _fit(config, run, videos, source, [], show_progress=show_progress)
 
 
 def resume(run: str | Path, *, show_progress: bool = True) -> FinishedRun:
-    """Go on with a run from its newest checkpoint; a finished run is left as it is.
+    """Go on with a run from its newest whole checkpoint; a finished run is left as it is.
+
+    Damaged checkpoints are named on stderr and set aside as `damaged-step-...`, unless there is no whole one.
 
     Raises:
-        CheckpointError: the folder is no run, or its checkpoint is damaged.
+        CheckpointError: the folder is no run, or all its checkpoints are damaged.
         DataError: the videos are gone, or are not those the run began with.
         OutputError: another process is training in this run, or the folder can't be written.
         TrainingError: as `train`.
@@ -87,11 +91,24 @@ def resume(run: str | Path, *, show_progress: bool = True) -> FinishedRun:
         videos = find_run_videos(config.data, show_progress=show_progress)
         if read_fingerprints(run).get("train") != data_fingerprint(videos.train):
             raise DataError(f"the videos in {videos.root} are not those that {run} began with (see its data.json)")
-        checkpoints = list_checkpoints(run)
         with closing(CurriculumSource(config, videos.train, show_progress=show_progress)) as source:
-            return _fit(
-                config, run, videos, source, checkpoints[-1] if checkpoints else None, show_progress=show_progress
-            )
+            return _fit(config, run, videos, source, list_checkpoints(run), show_progress=show_progress)
+
+
+def _restore(trainer: Trainer, checkpoints: Sequence[Path]) -> None:
+    """Go to the newest checkpoint that is whole; those that aren't are set aside."""
+    damaged: list[Path] = []
+    for folder in reversed(checkpoints):
+        try:
+            trainer.restore(folder)
+            break
+        except CheckpointError as error:
+            if folder == checkpoints[0]:
+                raise
+            print(f"{error}; going on from the checkpoint before it", file=sys.stderr)
+            damaged.append(folder)
+    for folder in damaged:
+        folder.replace(folder.with_name(f"damaged-{folder.name}"))
 
 
 def _fit(
@@ -99,14 +116,13 @@ def _fit(
     run: Path,
     videos: RunVideos,
     source: CurriculumSource,
-    checkpoint: Path | None,
+    checkpoints: Sequence[Path],
     *,
     show_progress: bool,
 ) -> FinishedRun:
     watcher = Watcher(config, run, videos.val or [replace(item, masks=None) for item in videos.train])
     trainer = Trainer(config, run, source, watcher)
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
+    _restore(trainer, checkpoints)
     drop_lines_after(run / "metrics.jsonl", trainer.step)
     trainer.fit(show_progress=show_progress)
     source.close()
