@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,9 @@ def test_every_loss_is_logged_by_its_name(videos: Path, trunk_weights: str, tmp_
     own = build_losses(config, model)[list(LOSSES).index("future_prediction")][2]
     assert metrics["num_parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert metrics["num_loss_parameters"] == sum(parameter.numel() for parameter in own.parameters()) > 0
-    newest = list_checkpoints(tmp_path / "run")[-1]
+    *older, newest = list_checkpoints(tmp_path / "run")
+    for checkpoint in older:
+        shutil.rmtree(checkpoint)
     saved = load_file(newest / "training.safetensors")
     kept = {f"future_prediction/{name}" for name in own.state_dict()}
     assert {name.removeprefix("losses/") for name in saved if name.startswith("losses/")} == kept  # and no trunk
@@ -100,7 +103,9 @@ def test_every_loss_is_logged_by_its_name(videos: Path, trunk_weights: str, tmp_
 def test_a_loss_s_own_weights_learn_and_are_found_again(videos: Path, tmp_path: Path):
     config = config_with([{"name": "reconstruction"}, {"name": "future_prediction", "width": 4}], videos, steps=4)
     train(config, tmp_path / "run", show_progress=False)
-    newest = list_checkpoints(tmp_path / "run")[-1]
+    *older, newest = list_checkpoints(tmp_path / "run")
+    for checkpoint in older:
+        shutil.rmtree(checkpoint)
     saved = load_file(newest / "training.safetensors")
     fresh = build_losses(config, build_model(config))[1][2].state_dict()
     for name, value in fresh.items():
