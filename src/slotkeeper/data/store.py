@@ -148,9 +148,11 @@ class VideoStore:
 
     def _cache(self, place: int, max_frames: int | None) -> None:
         """Decode the whole video if there is room for it and it isn't longer than `max_frames`."""
+        if place in self._stored:
+            return
         reader = self._reader(place)
         num_frames = reader.info.num_frames_expected
-        if place in self._stored or (max_frames is not None and (num_frames or 0) > max_frames):
+        if max_frames is not None and (num_frames or 0) > max_frames:
             return
         height, width = self._framing.stored_size((reader.info.height, reader.info.width))
         expected = (num_frames or 0) * height * width * (4 if self._with_segments else 3)

@@ -56,11 +56,9 @@ class CurriculumSource:
         self._position = {"epoch": int(state["epoch"]), "consumed": int(state["consumed"])}
 
     def close(self) -> None:
-        """Stop background threads; decoded videos are kept."""
-        self._note_skipped()
-        if self._loader is not None:
-            self._loader.close()
-        self._stage = self._loader = None
+        """Stop background threads and forget decoded videos."""
+        self._stop()
+        self._dataset = None
 
     def open(self, *, clip_length: int, batch_size: int) -> None:
         """Make ready for a stage of the curriculum, unless that is done; the first one decodes the videos.
@@ -70,7 +68,7 @@ class CurriculumSource:
         """
         if self._stage == (clip_length, batch_size):
             return
-        self.close()
+        self._stop()
         is_first = self._dataset is None
         if self._dataset is None:
             self._dataset = self._decoded(clip_length)
@@ -82,6 +80,13 @@ class CurriculumSource:
         self._loader = ClipLoader(self._dataset, batch_size=batch_size, seed=self._config.seed, num_workers=num_workers)
         self._loader.load_state_dict(self._position)
         self._stage = (clip_length, batch_size)
+
+    def _stop(self) -> None:
+        """Stop background threads; decoded videos are kept for the next stage."""
+        self._note_skipped()
+        if self._loader is not None:
+            self._loader.close()
+        self._stage = self._loader = None
 
     def _decoded(self, clip_length: int) -> ClipDataset:
         data = self._config.data
