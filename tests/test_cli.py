@@ -168,7 +168,8 @@ def test_render_inspect_and_listings(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["data", "render", "plain", "--out", str(scenes), *numbers]) == 0
     assert np.load(scenes / "00001" / "masks.npz")["masks"].shape == (3, 32, 32)
     assert "depth" in np.load(scenes / "00001" / "truth.npz")
-    capsys.readouterr()
+    assert main(["data", "render", "plain", "--out", str(scenes), "--num-videos", "1", *numbers[2:]]) == 0
+    assert f"2 videos in {scenes}" in capsys.readouterr().out.splitlines()[-1]
     assert main(["data", "inspect", str(scenes), "--sheet", str(tmp_path / "sheet.png")]) == 0
     assert "2 videos, 0 broken" in capsys.readouterr().out
     assert (tmp_path / "sheet.png").stat().st_size > 1000

@@ -166,7 +166,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> int:
     from slotkeeper.scenes.dataset import render_dataset
 
-    render_dataset(
+    num_videos = render_dataset(
         arguments.out,
         family=arguments.family,
         num_videos=arguments.num_videos,
@@ -176,7 +176,7 @@ def _render(arguments: argparse.Namespace) -> int:
         num_workers=arguments.workers,
         truth=("masks", *(kind for kind in arguments.truth if kind != "masks")),
     )
-    print(f"{_counted(arguments.num_videos, 'video')} in {arguments.out}")
+    print(f"{_counted(num_videos, 'video')} in {arguments.out}")
     return DONE
 
 

@@ -10,6 +10,9 @@ from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.resizing import Fit
 from slotkeeper.errors import ConfigError
 
+_LARGEST_SIDE = 2048
+"""Of what a model sees; larger ones are a slip of the keyboard, and would take all memory before they fail."""
+
 
 def _require_least(key: str, value: int | float, least: int | float) -> None:
     """Refuse values below `least`, and NaN."""
@@ -96,6 +99,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         for side in self.size:
             _require_least("data.size", side, 8)
+            if side > _LARGEST_SIDE:
+                raise ConfigError(f"data.size must be at most {_LARGEST_SIDE}, got {side}")
         _require_least("data.frame_stride", self.frame_stride, 1)
         _require_least("data.enlarge", self.enlarge, 1)
         _require_least("data.cache_gb", self.cache_gb, 0)

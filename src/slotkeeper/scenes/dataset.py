@@ -64,8 +64,10 @@ def render_dataset(
     num_workers: int | None = None,
     truth: tuple[str, ...] = ("masks",),
     show_progress: bool = True,
-) -> None:
+) -> int:
     """Render videos `seed` to `seed + num_videos - 1` into `destination`; those already whole are kept.
+
+    Returns how many videos the folder now holds, more than `num_videos` where an earlier call rendered more.
 
     What is drawn does not depend on the number of workers. None is one worker per core; 0 or 1 renders in this process.
 
@@ -97,6 +99,7 @@ def render_dataset(
         done, total=len(missing), desc=f"rendering {plan.family.name}", unit="video", disable=not show_progress
     ):
         pass
+    return sum(1 for folder in destination.iterdir() if folder.is_dir() and folder.name.isdigit())
 
 
 def _open_folder(destination: Path, plan: RenderPlan) -> list[int]:
