@@ -7,7 +7,7 @@ import torch
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.losses.masks import MaskEntropy, MaskSparsity
-from slotkeeper.losses.reconstruction import ExpectedError, MixtureLikelihood, PixelReconstruction
+from slotkeeper.losses.reconstruction import ExpectedError, MixtureLikelihood, PixelReconstruction, local_variance
 from slotkeeper.types import Clip, Decoded, Features, SlotTrajectory, VideoOutput
 
 
@@ -103,6 +103,35 @@ def test_sparsity_refuses_a_ramp_that_does_not_rise(ramp: tuple[float, float]):
         MaskSparsity(ramp=ramp)
 
 
-def test_mixture_refuses_no_spread():
-    with pytest.raises(ConfigError, match="sigma"):
-        MixtureLikelihood(sigma=0.0)
+@pytest.mark.parametrize("settings", [{"sigma": 0.0}, {"edge_tolerance": -1.0}])
+def test_mixture_refuses_no_spread(settings: dict[str, float]):
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        MixtureLikelihood(**settings)
+
+
+def test_local_variance_is_zero_on_surfaces_and_that_of_the_neighbours_on_an_edge():
+    frames = torch.zeros(1, 1, 3, 5, 6)
+    frames[..., 3:] = 0.6
+    variance = local_variance(frames)[0, 0]
+    expected = torch.tensor([0, 0, 2 / 9, 2 / 9, 0, 0]) * 0.6**2  # a third of the nine pixels lies across
+    torch.testing.assert_close(variance, expected.expand(5, 6), rtol=0, atol=1e-6)
+
+
+def test_tolerance_leaves_surfaces_alone_and_makes_an_outline_worth_less_to_a_slot_of_its_own():
+    """The middle column mixes black and white; a third slot may paint it grey and take it."""
+    frames = torch.zeros(1, 1, 3, 5, 5)
+    frames[..., 2], frames[..., 3:] = 0.5, 1.0
+    clip = Clip(frames=frames, times=torch.zeros(1, 1))
+    pictures = torch.stack([torch.full((3, 5, 5), value) for value in (0.0, 1.0, 0.5)])
+    plain, specialist = torch.zeros(3, 5, 5), torch.zeros(3, 5, 5)
+    plain[0, :, :3], plain[1, :, 3:] = 1, 1
+    specialist[0, :, :2], specialist[2, :, 2], specialist[1, :, 3:] = 1, 1, 1
+
+    def gain(loss: MixtureLikelihood) -> float:
+        prices = [loss(clip, output_of(masks, pictures), progress=0.0).item() for masks in (plain, specialist)]
+        return prices[0] - prices[1]
+
+    assert 0 < gain(MixtureLikelihood(sigma=0.2, edge_tolerance=5.0)) < 0.1 * gain(MixtureLikelihood(sigma=0.2))
+    flat, output = grey_clip(), output_of(torch.full((2, 4, 4), 0.5), black_and_white())
+    values = [MixtureLikelihood(edge_tolerance=t)(flat, output, progress=0.0) for t in (0.0, 5.0)]
+    torch.testing.assert_close(*values)
