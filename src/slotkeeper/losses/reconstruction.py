@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn import AvgPool2d
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Loss
@@ -66,5 +66,6 @@ class MixtureLikelihood(Loss):
 def local_variance(frames: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T H W"]:
     """Variance of the 3 x 3 pixels around each pixel, mean over colours: high where two surfaces meet."""
     flat = frames.flatten(0, 1).float()
-    mean, mean_square = (avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False) for x in (flat, flat.square()))
-    return (mean_square - mean.square()).clamp_min(0).mean(dim=1).unflatten(0, frames.shape[:2])
+    around = AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    variance: Tensor = (around(flat.square()) - around(flat).square()).clamp_min(0)
+    return variance.mean(dim=1).unflatten(0, frames.shape[:2])
