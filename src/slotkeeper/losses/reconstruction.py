@@ -67,5 +67,6 @@ def local_variance(frames: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T H W
     """Variance of the 3 x 3 pixels around each pixel, mean over colours: high where two surfaces meet."""
     flat = frames.flatten(0, 1).float()
     around = AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-    variance: Tensor = (around(flat.square()) - around(flat).square()).clamp_min(0)
-    return variance.mean(dim=1).unflatten(0, frames.shape[:2])
+    variance = (around(flat.square()) - around(flat).square()).clamp_min(0).mean(dim=1)
+    by_frame: Tensor = variance.unflatten(0, frames.shape[:2])
+    return by_frame
