@@ -62,6 +62,7 @@ def test_weights_come_from_the_seed_alone_and_nobody_elses_random_numbers_change
         ("losses.0.name=reconstructoin", "did you mean 'reconstruction'?"),
         ("losses.0.sigma=1", "reconstruction has no setting 'losses.reconstruction.sigma'; known are: weight"),
         ("losses.0.wieght=1", "no setting 'losses.reconstruction.wieght'; did you mean 'weight'?"),
+        ("losses.0={name: mixture, sigma: null}", "losses.mixture.sigma must be a number, got nothing"),
         ("losses.0={name: mixture, sigma: x}", "losses.mixture.sigma must be a number, got 'x'"),
     ],
 )

@@ -75,6 +75,8 @@ def test_a_number_without_a_point_and_with_an_exponent_is_a_number():
         ("training=3", "training must hold keys and values, got 3"),
         ("data.size=64", "data.size must be a list of 2 values, got 64"),
         ("data.size=[64, 4]", "data.size must be at least 8, got 4"),
+        ("data.size=null", "data.size must be a list of 2 values, got nothing"),
+        ("training.steps=null", "training.steps must be a whole number, got nothing"),
         ("data.size=[64, 100000]", "data.size must be at most 2048, got 100000"),
         ("data.augmentation.hue=2", "augmentation hue must lie between 0 and 0.5, got 2"),
         (

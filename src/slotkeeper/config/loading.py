@@ -109,6 +109,10 @@ def convert_value(kind: Any, value: Any, key: str) -> Any:
     """
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=kind)
+    if value is None:  # the parser takes it for an option that was not given
+        if _takes_none(kind):
+            return None
+        raise ConfigError(f"{key} must be {_kind_name(kind)}, got {_short(value)}")
     if isinstance(value, bool) and not _takes_bool(kind):
         raise ConfigError(f"{key} must be {_kind_name(kind)}, got {_short(value)}{_quoting_hint(kind, value, key)}")
     try:
@@ -200,6 +204,10 @@ def _quoting_hint(kind: Any, value: Any, key: str) -> str:
 
 def _takes_bool(kind: Any) -> bool:
     return kind in (bool, Any) or any(_takes_bool(option) for option in typing.get_args(kind))
+
+
+def _takes_none(kind: Any) -> bool:
+    return kind in (type(None), Any) or type(None) in typing.get_args(kind)
 
 
 def _kind_name(kind: Any) -> str:
