@@ -227,6 +227,7 @@ def test_fewer_steps_shrink_the_curriculum_alike():
         (["train", "{}/run.yaml", "--set", "training.stpes=1"], "did you mean 'steps'?"),
         (["train", "{}/run.yaml", "--set", "training.steps=0"], "training.steps must be at least 1, got 0"),
         (["train", "{}/run.yaml", "--set", "model.encoder.widht=1"], "did you mean 'width'?"),
+        (["demo", "--out", "{}/run.yaml"], "run.yaml as a run folder"),
         (["train", "{}/run.yaml", "--set", "data.size=[62,62]"], "data.size: the cnn encoder needs"),
         (["train", "{}/run.yaml", "--set", "data.train=absent"], "no such file or folder: absent"),
         (["train", "{}/run.yaml", "--set", "data.train={}/run"], "no video in"),

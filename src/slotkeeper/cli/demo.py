@@ -17,6 +17,7 @@ from slotkeeper.files import write_json
 from slotkeeper.loading import load
 from slotkeeper.track_files import TrackingSummary, track_videos
 from slotkeeper.training import find_run_videos, resume, train
+from slotkeeper.training.run_folder import refuse_unusable
 
 _NUM_TRACKED = 4
 _SHOWN = (
@@ -37,6 +38,7 @@ def run_demo(run: Path, *, steps: int | None = None, seed: int | None = None) ->
 
     Raises:
         ConfigError: `run` holds a demo with other settings.
+        OutputError: `run` can't be written, or holds something else.
         SlotkeeperError: as the parts.
     """
     started = time.perf_counter()
@@ -80,6 +82,7 @@ def find_shipped_config(name: str) -> Path:
 
 def _check_same(config: Config, run: Path) -> None:
     if not (run / "config.yaml").exists():
+        refuse_unusable(run)  # before anything is rendered
         return
     begun = load_config(run / "config.yaml")
     if (begun.training.steps, begun.seed) != (config.training.steps, config.seed):
