@@ -103,7 +103,9 @@ def test_sparsity_refuses_a_ramp_that_does_not_rise(ramp: tuple[float, float]):
         MaskSparsity(ramp=ramp)
 
 
-@pytest.mark.parametrize("settings", [{"sigma": 0.0}, {"edge_tolerance": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"sigma": 0.0}, {"sigma": float("inf")}, {"edge_tolerance": -1.0}, {"edge_tolerance": float("inf")}]
+)
 def test_mixture_refuses_no_spread(settings: dict[str, float]):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         MixtureLikelihood(**settings)

@@ -46,10 +46,10 @@ class MixtureLikelihood(Loss):
 
     def __init__(self, *, sigma: float = 0.1, edge_tolerance: float = 0.0):
         super().__init__()
-        if not sigma > 0:
-            raise ConfigError(f"sigma of loss 'mixture' must be positive, got {sigma}")
-        if not edge_tolerance >= 0:
-            raise ConfigError(f"edge_tolerance of loss 'mixture' must be at least 0, got {edge_tolerance}")
+        if not 0 < sigma < float("inf"):
+            raise ConfigError(f"sigma of loss 'mixture' must be positive and finite, got {sigma}")
+        if not 0 <= edge_tolerance < float("inf"):
+            raise ConfigError(f"edge_tolerance of loss 'mixture' must be at least 0 and finite, got {edge_tolerance}")
         self.variance = sigma**2
         self.edge_tolerance = edge_tolerance
 
