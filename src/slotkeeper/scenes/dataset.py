@@ -80,8 +80,10 @@ def render_dataset(
     unknown = [kind for kind in truth if kind not in TRUTH_KINDS]
     if unknown or "masks" not in truth:
         raise ConfigError(f"truth must hold masks and any of {', '.join(TRUTH_KINDS[1:])}, got {', '.join(truth)}")
-    if num_videos < 1 or size % 2:
-        raise ConfigError(f"num_videos must be at least 1 and size even, got {num_videos} and {size}")
+    if num_videos < 1:
+        raise ConfigError(f"num_videos must be at least 1, got {num_videos}")
+    if size % 2:
+        raise ConfigError(f"size must be even, got {size}")
     check_numbers(seed=seed, num_frames=num_frames, size=size, num_samples=num_samples)
     plan = RenderPlan(
         family=find_family(family),
