@@ -13,7 +13,7 @@ from slotkeeper.config import load_config, value_at
 from slotkeeper.types import Clip
 
 FOLDER = Path(__file__).parents[1] / "configs"
-CONFIGS = sorted([*FOLDER.glob("*.yaml"), *FOLDER.glob("techniques/*.yaml")])
+CONFIGS = sorted(path for place in (".", "systems", "techniques") for path in (FOLDER / place).glob("*.yaml"))
 
 
 def test_there_are_configs():

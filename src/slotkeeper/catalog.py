@@ -12,6 +12,7 @@ ENCODERS = {
     "s3d": "slotkeeper.encoders.s3d:S3dEncoder",
     "conv_lstm": "slotkeeper.encoders.conv_lstm:ConvLstmEncoder",
     "pixels": "slotkeeper.encoders.pixels:PixelEncoder",
+    "savi": "slotkeeper.encoders.savi:SaviEncoder",
 }
 INITIALIZERS = {
     "gaussian": "slotkeeper.initializers.gaussian:GaussianInitializer",

@@ -89,13 +89,18 @@ class Corrector(nn.Module, ABC):
 
     means_dim: int = 0
 
+    def prepare(self, features: Features) -> Features:
+        """Whatever can be done for all frames at once, before any slot is known; most often nothing."""
+        return features
+
     @abstractmethod
     def forward(
         self, slots: PlacedSlots, frame: Features, *, is_first: bool
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
         """Return corrected slots and the last iteration's attention, which sums to 1 over slots.
 
-        frame: features of one frame, with a time axis of length 1. is_first: of those that the initializer prepared.
+        frame: what `prepare` made of one frame's features, with a time axis of length 1. is_first: of those that the
+        initializer prepared.
         """
 
 

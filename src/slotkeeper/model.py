@@ -131,14 +131,14 @@ class SlotModel(nn.Module):
         self, state: SlotState, features: Features, watch: Watch | None = None
     ) -> tuple[SlotState, SlotTrajectory]:
         predicted, corrected, attention, guesses, means = [], [], [], [], []
-        for offset in range(features.tokens.shape[1]):
-            frame = features.frame(offset)
+        prepared = self.corrector.prepare(features)
+        for frame, seen in zip(features.each_frame(), prepared.each_frame(), strict=True):
             begins = state.slots is None or self.recurrence == "frame"
             placed = self._begun(state, frame) if begins else self._predicted(state, frame)
             predicted.append(placed.slots)
             if placed.guess is not None:
                 guesses.append(placed.guess)
-            placed, attended = self.corrector(placed, frame, is_first=begins)
+            placed, attended = self.corrector(placed, seen, is_first=begins)
             if watch is not None:
                 watch(state.frame_index, placed.slots)
             corrected.append(placed.slots)

@@ -42,15 +42,15 @@ class Features:
     colors: Float[Tensor, "b t 3 y x"]
     pixels: Float[Tensor, "b t e h w"] | None = None
 
-    def frame(self, index: int) -> Features:
-        """One frame's features, still with a time axis (of length 1)."""
-        only = slice(index, index + 1)
-        return Features(
-            tokens=self.tokens[:, only],
-            grid=self.grid,
-            colors=self.colors[:, only],
-            pixels=None if self.pixels is None else self.pixels[:, only],
-        )
+    def each_frame(self) -> list[Features]:
+        """One frame's features after the other, each still with a time axis (of length 1)."""
+        # Split once: the gradient of so many slices would be as many tensors of the whole clip's size.
+        tokens, colors = self.tokens.split(1, dim=1), self.colors.split(1, dim=1)
+        pixels = [None] * len(tokens) if self.pixels is None else self.pixels.split(1, dim=1)
+        return [
+            Features(tokens=tokens[index], grid=self.grid, colors=colors[index], pixels=pixels[index])
+            for index in range(len(tokens))
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,10 @@ WIDTHS = {
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
 
-PARTNERS: dict[tuple[str, str], dict[str, str]] = {("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"}}
+PARTNERS: dict[tuple[str, str], dict[str, str]] = {
+    ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
+    ("encoder", "savi"): {"decoder": "broadcast"},
+}
 """What a component can't do without."""
 
 

@@ -13,13 +13,18 @@ from torch import nn
 from slotkeeper.correctors.slot_attention import SlotAttention
 from slotkeeper.errors import ConfigError
 from slotkeeper.nn.places import places_at
-from slotkeeper.types import PlacedSlots, Places
+from slotkeeper.types import Features, PlacedSlots, Places
 
 
 def correct(module: SlotAttention, slots: torch.Tensor, tokens: torch.Tensor, *, is_first: bool = True):
     """Slots and attention for tokens of one row."""
-    corrected, attention = module(PlacedSlots(slots=slots), frame_of(tokens), is_first=is_first)
+    corrected, attention = see(module, PlacedSlots(slots=slots), frame_of(tokens), is_first=is_first)
     return corrected.slots, attention
+
+
+def see(module: SlotAttention, slots: PlacedSlots, frame: Features, *, is_first: bool):
+    """Slots that have seen the frame, and attention."""
+    return module(slots, module.prepare(frame), is_first=is_first)
 
 
 def make(**settings: Any) -> SlotAttention:
@@ -89,7 +94,7 @@ def test_epsilon_decides_what_a_slot_without_evidence_reads(epsilon: float, leas
     slots = torch.randn(1, 1, 8).repeat(1, 2, 1)
     tokens = torch.randn(1, 1, 6).repeat(1, 2, 1)
     places = placed([[0.0, 0.0], [0.0, 1.2]])
-    module(PlacedSlots(slots=slots, places=places), frame_of(tokens), is_first=True)
+    see(module, PlacedSlots(slots=slots, places=places), frame_of(tokens), is_first=True)
     full = module.value(module.norm_tokens(tokens))[0, 0]
     assert least <= (reads[0][1].norm() / full.norm()).item() <= most
 
@@ -98,9 +103,8 @@ def test_windows_keep_two_equal_slots_at_their_own_places():
     module = make(window=(0.2, 0.3))
     slots = torch.randn(1, 1, 8).repeat(1, 2, 1)
     tokens = torch.randn(1, 1, 6).repeat(1, 8, 1)
-    corrected, attention = module(
-        PlacedSlots(slots=slots, places=placed([[-0.6, 0.0], [0.6, 0.0]])), frame_of(tokens), is_first=True
-    )
+    start = PlacedSlots(slots=slots, places=placed([[-0.6, 0.0], [0.6, 0.0]]))
+    corrected, attention = see(module, start, frame_of(tokens), is_first=True)
     assert attention[0, 0, :3].min() > 0.9
     assert attention[0, 1, 5:].min() > 0.9
     assert corrected.places.centres[0, :, 0].tolist() == pytest.approx([-0.5, 0.5], abs=0.15)
@@ -111,7 +115,7 @@ def test_a_placed_slot_wins_where_it_is_and_loses_far_away():
     slots = torch.randn(1, 1, 8).repeat(1, 2, 1)
     tokens = torch.randn(1, 1, 6).repeat(1, 8, 1)
     places = placed([[-0.6, 0.0], [0.0, 0.0]], is_placed=[True, False])
-    _, attention = module(PlacedSlots(slots=slots, places=places), frame_of(tokens), is_first=False)
+    _, attention = see(module, PlacedSlots(slots=slots, places=places), frame_of(tokens), is_first=False)
     assert attention[0, 0, 1] > 0.9
     assert attention[0, 1, 4:].min() > 0.9
 
@@ -120,7 +124,7 @@ def test_a_placed_slot_wins_where_it_is_and_loses_far_away():
 def test_free_slots_pay_no_attention(window: tuple[float, float] | None):
     places = placed([[0.0, 0.0], [0.0, 0.0]], is_placed=[False, False], is_free=[False, True])
     start = PlacedSlots(slots=torch.randn(1, 2, 8), places=places)
-    _, attention = make(window=window)(start, frame_of(torch.randn(1, 8, 6)), is_first=True)
+    _, attention = see(make(window=window), start, frame_of(torch.randn(1, 8, 6)), is_first=True)
     assert attention[0].sum(1).tolist() == pytest.approx([8.0, 0.0])
 
 
@@ -133,7 +137,7 @@ def test_a_slot_that_knows_its_colour_leaves_others_alone():
     places = replace(places, colors=torch.stack((red, blue))[None], ages=torch.ones(1, 2, dtype=torch.int64))
     picture = torch.stack((red, red, blue, blue), dim=1)[None, :, None]
     slots = PlacedSlots(slots=torch.randn(1, 1, 8).repeat(1, 2, 1), places=places)
-    _, attention = module(slots, frame_of(tokens, colors=picture), is_first=False)
+    _, attention = see(module, slots, frame_of(tokens, colors=picture), is_first=False)
     assert attention[0, 0, :2].min() > 0.9
     assert attention[0, 1, 2:].min() > 0.9
 

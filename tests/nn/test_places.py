@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from slotkeeper.nn.places import coasted, followed, log_density, places_at, remembered, strangeness
-from slotkeeper.nn.positions import position_grid
+from slotkeeper.nn.positions import round_basis, round_grid
 from slotkeeper.types import Places
 
-POSITIONS = position_grid(4, 4).flatten(0, 1)
+BASIS = round_grid(4, 4)
 
 
 def places(centres: list[list[float]], **changes: torch.Tensor) -> Places:
@@ -29,7 +29,7 @@ def attention(*rows: list[int], weight: float = 100.0) -> torch.Tensor:
 
 
 def test_places_go_to_what_a_slot_wins_and_stay_without_evidence():
-    moved = followed(places([[0.0, 0.0], [0.3, -0.2]]), attention([0, 1], []), POSITIONS)
+    moved = followed(places([[0.0, 0.0], [0.3, -0.2]]), attention([0, 1], []), BASIS)
     torch.testing.assert_close(moved.centres[0, 0], torch.tensor([-0.5, -0.75]), rtol=0.01, atol=0.01)
     assert moved.spreads[0, 0].item() == pytest.approx(0.25, rel=0.01)
     torch.testing.assert_close(moved.centres[0, 1], torch.tensor([0.3, -0.2]))
@@ -39,14 +39,14 @@ def test_only_the_winner_of_a_token_moves_towards_it():
     """Two slots share four tokens nearly evenly; the one that always comes second stays."""
     shared = torch.zeros(1, 2, 16)
     shared[0, 0, :4], shared[0, 1, :4] = 0.51, 0.49
-    moved = followed(places([[0.9, 0.9], [0.5, 0.5]]), shared, POSITIONS)
+    moved = followed(places([[0.9, 0.9], [0.5, 0.5]]), shared, BASIS)
     assert moved.centres[0, 0, 1] < 0.2
     torch.testing.assert_close(moved.centres[0, 1], torch.tensor([0.5, 0.5]))
 
 
 def test_slots_that_are_everywhere_have_no_place_to_move():
     start = places([[0.0, 0.0]], is_placed=torch.tensor([[False]]))
-    torch.testing.assert_close(followed(start, attention([0, 1]), POSITIONS).centres, start.centres)
+    torch.testing.assert_close(followed(start, attention([0, 1]), BASIS).centres, start.centres)
 
 
 def test_the_velocity_of_even_motion_is_learned_and_carries_a_hidden_object_on():
@@ -54,13 +54,13 @@ def test_the_velocity_of_even_motion_is_learned_and_carries_a_hidden_object_on()
     colors = torch.zeros(1, 16, 3)
     for token in (4, 5, 6, 7):  # one cell of 0.5 to the right per frame
         expected = coasted(held)
-        seen = followed(expected, attention([token]), POSITIONS)
+        seen = followed(expected, attention([token]), BASIS)
         held = remembered(expected, seen, attention([token]), colors)
     assert held.velocities[0, 0, 0].item() == pytest.approx(0.5, abs=0.15)
     speeds = [held.velocities[0, 0, 0].item()]
     for _ in range(3):
         expected = coasted(held)
-        held = remembered(expected, followed(expected, attention([]), POSITIONS), attention([]), colors)
+        held = remembered(expected, followed(expected, attention([]), BASIS), attention([]), colors)
         speeds.append(held.velocities[0, 0, 0].item())
     assert speeds == sorted(speeds, reverse=True)
     assert speeds[-1] > 0
@@ -69,11 +69,11 @@ def test_the_velocity_of_even_motion_is_learned_and_carries_a_hidden_object_on()
 def test_doubt_grows_while_a_slot_sees_nothing_and_widens_its_window():
     held, colors = places([[-0.25, -0.25]]), torch.zeros(1, 16, 3)
     window = {"window": (0.12, 0.19), "handicap": 2.5}
-    near = log_density(held, POSITIONS, **window)
+    near = log_density(held, BASIS, **window)
     for _ in range(3):
         held = remembered(held, held, attention([]), colors)
     assert held.doubts[0, 0].item() == pytest.approx(0.3)
-    far = log_density(held, POSITIONS, **window)
+    far = log_density(held, BASIS, **window)
     assert far[0, 0, 0] > near[0, 0, 0]
     assert far[0, 0, 5] < near[0, 0, 5]
     held = remembered(held, held, attention([5, 6]), colors)
@@ -82,7 +82,7 @@ def test_doubt_grows_while_a_slot_sees_nothing_and_widens_its_window():
 
 def test_the_window_is_a_normal_density_and_the_background_has_its_handicap():
     held = places([[0.0, 0.0], [0.0, 0.0]], is_placed=torch.tensor([[True, False]]))
-    density = log_density(held, torch.tensor([[0.0, 0.0], [0.3, 0.0]]), window=(0.1, 0.1), handicap=2.5)
+    density = log_density(held, round_basis(torch.tensor([[0.0, 0.0], [0.3, 0.0]])), window=(0.1, 0.1), handicap=2.5)
     expected = torch.distributions.Normal(0.0, 0.1).log_prob(torch.tensor([0.0, 0.3]))
     torch.testing.assert_close(density[0, 0], expected - expected[0])
     assert density[0, 1].tolist() == [-2.5, -2.5]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Corrector
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.places import coasted, followed, log_density, log_familiarity, remembered
-from slotkeeper.nn.positions import position_grid
+from slotkeeper.nn.positions import round_grid
 from slotkeeper.types import Features, PlacedSlots, Places
 
 
@@ -74,53 +76,64 @@ class SlotAttention(Corrector):
         self.update = nn.GRUCell(slot_dim, slot_dim)
         self.mlp = nn.Sequential(nn.LayerNorm(slot_dim), mlp(slot_dim, hidden_dim, slot_dim)) if has_mlp else None
 
+    def prepare(self, features: Features) -> Features:
+        """Normalised tokens, and the mean colour under each."""
+        colors = functional.adaptive_avg_pool2d(features.colors.flatten(0, 1).float(), features.grid)
+        return replace(
+            features,
+            tokens=self.norm_tokens(features.tokens),
+            colors=colors.unflatten(0, features.colors.shape[:2]),
+        )
+
     def forward(
         self, slots: PlacedSlots, frame: Features, *, is_first: bool
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
         """Iterate; see the class."""
-        normed = self.norm_tokens(frame.tokens[:, 0])
-        keys, values = self.key(normed), self.value(normed)
-        positions = position_grid(*frame.grid, normed.device).flatten(0, 1)
-        colors = functional.adaptive_avg_pool2d(frame.colors[:, 0].float(), frame.grid).flatten(2).transpose(1, 2)
+        tokens = frame.tokens[:, 0]
+        basis = round_grid(*frame.grid, tokens.device)
+        colors = frame.colors[:, 0].flatten(2).transpose(1, 2)
         vectors, places = slots.slots, slots.places
         if places is not None and not is_first:
             places = coasted(places)
         expected = places
+        familiarity = None if places is None else self.familiarity(places, colors)
+        probe = self.probe()
         for _ in range(self.num_iterations_first if is_first else self.num_iterations_next):
-            attention = self.attend(vectors, keys, places, positions, colors)
-            weights = attention / (attention.sum(-1, keepdim=True) + self.epsilon)
-            updates = weights.to(values.dtype) @ values
-            vectors = self.update(updates.flatten(0, 1), vectors.flatten(0, 1)).view_as(vectors)
+            logits = ((self.norm_slots(vectors) @ probe) @ tokens.transpose(1, 2)).float()
+            if places is not None and familiarity is not None:
+                logits = logits + self.expect(places, basis, familiarity)
+            attention = logits.softmax(dim=1)
+            read = (attention.to(tokens.dtype) @ tokens).float() / (attention.sum(-1, keepdim=True) + self.epsilon)
+            vectors = self.update(self.value(read).flatten(0, 1), vectors.flatten(0, 1)).view_as(vectors)
             if self.mlp is not None:
                 vectors = vectors + self.mlp(vectors)
             if places is not None:
-                places = followed(places, attention.detach(), positions)
+                places = followed(places, attention.detach(), basis)
         if expected is not None and places is not None:
             places = remembered(expected, places, attention.detach(), colors)
         return PlacedSlots(slots=vectors, places=places), attention
 
-    def attend(
-        self,
-        slots: Float[Tensor, "b s d"],
-        keys: Float[Tensor, "b n d"],
-        places: Places | None,
-        positions: Float[Tensor, "n 2"],
-        colors: Float[Tensor, "b n 3"],
-    ) -> Float[Tensor, "b s n"]:
-        """Softmax over slots of the scaled products of queries and keys and of what is expected, in float32."""
-        logits = ((self.query(self.norm_slots(slots)) * self.scale) @ keys.transpose(1, 2)).float()
-        if places is not None:
-            logits = logits + self.expect(places, positions, colors)
-        attention: Tensor = logits.softmax(dim=1)
-        return attention
+    def probe(self) -> Float[Tensor, "d e"]:
+        """Queries and keys as one map from slots to what they look for in tokens, scale included.
+
+        (W_q s) . (W_k x) = s . (W_q^T W_k) x, and the weighted mean of W_v x is W_v times that of x: so no token needs
+        a key or a value, which saves most of the work where tokens outnumber slots.
+        """
+        with torch.autocast(self.query.weight.device.type, enabled=False):
+            probe: Tensor = self.scale * (self.query.weight.T @ self.key.weight)
+        return probe
+
+    def familiarity(self, places: Places, colors: Float[Tensor, "b n 3"]) -> Float[Tensor, "b s _"]:
+        """What logits lose by strange colours, the same in all iterations on a frame; minus infinity for free slots."""
+        loss = (
+            log_familiarity(places, colors, self.strictness) if self.strictness else torch.zeros_like(colors[:, :1, :1])
+        )
+        return loss.masked_fill(places.is_free[..., None], float("-inf"))
 
     def expect(
-        self, places: Places, positions: Float[Tensor, "n 2"], colors: Float[Tensor, "b n 3"]
-    ) -> Float[Tensor, "b s n"]:
-        """What logits gain or lose by where and as slots were last seen; minus infinity for free slots."""
-        expected = torch.zeros(1, 1, len(positions), device=positions.device)
-        if self.window is not None:
-            expected = log_density(places, positions, window=self.window, handicap=self.handicap)
-        if self.strictness:
-            expected = expected + log_familiarity(places, colors, self.strictness)
-        return expected.masked_fill(places.is_free[..., None], float("-inf"))
+        self, places: Places, basis: Float[Tensor, "4 n"], familiarity: Float[Tensor, "b s _"]
+    ) -> Float[Tensor, "b s _"]:
+        """What logits gain or lose by where and as slots were last seen; of width 1 where that is the same everywhere."""
+        if self.window is None:
+            return familiarity
+        return familiarity + log_density(places, basis, window=self.window, handicap=self.handicap)

@@ -43,7 +43,11 @@ class GridDecoder(Decoder):
 
 
 class BroadcastDecoder(GridDecoder):
-    """The classic one: 5x5 transposed convolutions up from an eighth of the size, as in SAVi's small config."""
+    """The classic one: three 5x5 transposed convolutions up from an eighth of the size, then a 5x5 convolution.
+
+    As in SAVi's small config (arXiv 2111.12594, appendix). The last layer has 3 of 4 of all the work. Others write it
+    as a transposed convolution with a stride of 1, which is the same family of functions and slower.
+    """
 
     reduction = 8
 
@@ -52,7 +56,7 @@ class BroadcastDecoder(GridDecoder):
         layers: list[nn.Module] = []
         for input_width in (slot_dim, width, width):
             layers += [nn.ConvTranspose2d(input_width, width, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(width, width, 5, padding=2), nn.ReLU(), nn.Conv2d(width, 4, 1)]
+        layers += [nn.Conv2d(width, width, 5, padding=2), nn.ReLU(), nn.Conv2d(width, 4, 1)]
         self.layers = nn.Sequential(*layers)
 
     def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m 4 h w"]:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
 from slotkeeper.nn.blocks import mlp
-from slotkeeper.nn.positions import position_grid, quadratic_basis
+from slotkeeper.nn.positions import quadratic_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
 _DARK = 0.2
@@ -93,7 +93,7 @@ class LayeredDecoder(Decoder):
         self, slots: Float[Tensor, "b t s d"], masks: Float[Tensor, "b t s h w"]
     ) -> Float[Tensor, "b t s 3 h w"]:
         """Each object's picture in [0, 1]: a polynomial of the position, in units of the mask's spread."""
-        basis = quadratic_basis(position_grid(masks.shape[-2], masks.shape[-1], masks.device))
+        basis = quadratic_grid(masks.shape[-2], masks.shape[-1], masks.device)
         local = rearrange(self.colors(slots).float(), "b t s (c k) -> b t s c k", c=3)
         coefficients = local @ centred_basis(masks.detach(), basis)
         colors: Tensor = _DARK + einsum(coefficients, basis, "b t s c k, h w k -> b t s c h w")

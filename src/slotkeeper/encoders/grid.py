@@ -15,7 +15,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Encoder
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.frame_size import require_multiples
-from slotkeeper.nn.positions import position_grid, quadratic_basis
+from slotkeeper.nn.positions import position_grid, quadratic_grid
 from slotkeeper.types import EncoderState, Features
 
 
@@ -89,7 +89,7 @@ class GridEncoder(Encoder):
     ) -> Float[Tensor, "b t e h w"]:
         height, width = fine.shape[-2:]
         wide = functional.interpolate(self.pixel_coarse(coarse), (height, width), mode="bilinear", align_corners=False)
-        basis = quadratic_basis(position_grid(height, width, fine.device))
+        basis = quadratic_grid(height, width, fine.device)
         mixed = self.pixel_mix(functional.gelu(wide + self.pixel_fine(fine)))
         embedded: Tensor = mixed + self.pixel_positions(basis).permute(2, 0, 1)
         return rearrange(embedded, "(b t) e h w -> b t e h w", b=batch)

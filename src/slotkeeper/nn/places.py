@@ -57,17 +57,18 @@ def settled(places: Places, is_chosen: Bool[Tensor, "b s"], centres: Float[Tenso
 
 
 def log_density(
-    places: Places, positions: Float[Tensor, "n 2"], *, window: tuple[float, float], handicap: float
+    places: Places, basis: Float[Tensor, "4 n"], *, window: tuple[float, float], handicap: float
 ) -> Float[Tensor, "b s n"]:
-    """Logarithm of each slot's window at each token, up to a constant.
+    """Logarithm of each slot's window at each token, up to a constant. basis: see `round_basis`.
 
     Around a placed slot it is a normal density whose standard deviation is the slot's spread within `window` plus its
     doubt, 0 at the centre of the narrowest one; everywhere `-handicap` for slots that are not placed.
     """
-    deviations = (places.spreads.clamp(*window) + places.doubts)[..., None]
-    squares = ((positions - places.centres[..., None, :]) / deviations[..., None]).square().sum(-1)
-    densities = -0.5 * squares - 2 * (deviations / window[0]).log()
-    return torch.where(places.is_placed[..., None], densities, -handicap)
+    deviations = places.spreads.clamp(*window) + places.doubts
+    factor = torch.where(places.is_placed, -0.5 * deviations**-2, 0)
+    x, y = places.centres.unbind(-1)
+    height = torch.where(places.is_placed, factor * (x**2 + y**2) - 2 * (deviations / window[0]).log(), -handicap)
+    return _product(torch.stack((height, -2 * factor * x, -2 * factor * y, factor), dim=-1), basis)
 
 
 def strangeness(places: Places, colors: Float[Tensor, "b n 3"]) -> Float[Tensor, "b s n"]:
@@ -87,18 +88,17 @@ def coasted(places: Places) -> Places:
     return replace(places, centres=places.centres + places.velocities)
 
 
-def followed(places: Places, attention: Float[Tensor, "b s n"], positions: Float[Tensor, "n 2"]) -> Places:
-    """Centre and spread of the tokens that each slot wins, as far as there are any.
+def followed(places: Places, attention: Float[Tensor, "b s n"], basis: Float[Tensor, "4 n"]) -> Places:
+    """Centre and spread of the tokens that each slot wins, as far as there are any. basis: see `round_basis`.
 
     A slot that wins one token's worth of attention moves half way. Only the winner of a token counts, so that two slots
     of the same colour that share a little don't slide into each other.
     """
-    won = won_attention(attention)
-    mass = won.sum(-1)
-    weights = won / (mass[..., None] + 1e-8)
-    centres = (weights[..., None] * positions).sum(2)  # no matrix product, which autocast would round to bf16
-    squares = (positions - centres[..., None, :]).square().sum(-1)
-    spreads = (weights * squares).sum(-1).sqrt()
+    moments = _product(won_attention(attention), basis.T)
+    mass = moments[..., 0]
+    moments = moments / (mass[..., None] + 1e-8)
+    centres = moments[..., 1:3]
+    spreads = (moments[..., 3] - (2 - moments[..., 0]) * centres.square().sum(-1)).clamp_min(0).sqrt()
     share = torch.where(places.is_placed, mass / (mass + 1), 0)
     return replace(
         places,
@@ -121,7 +121,7 @@ def remembered(
     kept = _VELOCITY_KEPT + (1 - _VELOCITY_KEPT) * share
     moved = seen.velocities + _VELOCITY_GAIN * (seen.centres - expected.centres) * (seen.ages > 0)[..., None]
     doubts = ((seen.doubts + _DOUBT_GROWTH * (1 - share)) * (1 - share)).clamp_max(_LARGEST_DOUBT)
-    mean = (won[..., None] * colors[:, None]).sum(2) / (mass[..., None] + 1e-8)
+    mean = _product(won, colors) / (mass[..., None] + 1e-8)
     is_seen = mass > _LEAST_SEEN
     rate = torch.where(seen.ages == 0, is_seen.to(share), _COLOR_RATE * share)
     return replace(
@@ -137,3 +137,9 @@ def remembered(
 def won_attention(attention: Float[Tensor, "b s n"]) -> Float[Tensor, "b s n"]:
     """Each token's attention from the slot that attends most to it; 0 from the others."""
     return attention * (attention == attention.amax(dim=1, keepdim=True))
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """A matrix product in full precision, whatever autocast would make of it."""
+    with torch.autocast(left.device.type, enabled=False):
+        return left @ right

@@ -1,0 +1,1 @@
+"""How fast slotkeeper is, beside others and beside the machine's limit. `python -m benchmarks` prints the table."""
