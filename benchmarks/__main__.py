@@ -9,21 +9,19 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from benchmarks import workloads
-from benchmarks.machine import Machine, measure_machine, median, seconds_of
-from benchmarks.memory import peak_megabytes
-from benchmarks.roofline import roofline_of
+from benchmarks.machine import Machine, measure_machine, median
+from benchmarks.sides import Side
 from benchmarks.workloads import Settings, Workload
 from slotkeeper.hardware import choose_device
 
 Maker = Callable[[Settings], Workload]
-_LEAST_SECONDS = 0.3
-"""Of one measurement; short workloads are called several times for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ TITLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Medians over rounds; a share is None where nothing was counted. Memory is the peak above the idle process, in MB."""
+    """Medians over rounds; None where nothing is compared or waited for. Memory above the idle process, in MB."""
 
     name: str
     frames_per_second: float
@@ -72,44 +70,38 @@ class Result:
 
 def measure(line: Line, settings: Settings, machine: Machine, rounds: int) -> Result:
     """Ours, theirs, ours, theirs ...; the ratio is taken within each round."""
-    makers = [line.ours, *([line.theirs] if line.theirs else [])]
-    made = [maker(settings) for maker in makers]
-    calls = [_calls_for(workload, settings.device) for workload in made]
-    seconds: list[list[float]] = [[] for _ in made]
-    for _ in range(rounds):
-        for place, workload in enumerate(made):
-            if workload.waiting is not None:
-                workload.waiting()  # begin counting anew
-            passed = seconds_of(lambda: [workload.run() for _ in range(calls[place])], settings.device)
-            seconds[place].append(passed / calls[place] / workload.frames)
-    ours = made[0]
-    waited = ours.waiting() if ours.waiting is not None else None
-    ratios = [theirs / our for our, theirs in zip(seconds[0], seconds[1], strict=True)] if line.theirs else []
-    limit = roofline_of(ours.run, machine)
-    usual = median(seconds[0]) * ours.frames
-    peaks = [peak_megabytes(maker, settings) for maker in makers]
-    return Result(
-        name=line.name,
-        frames_per_second=1 / median(seconds[0]),
-        other_frames_per_second=1 / median(seconds[1]) if line.theirs else None,
-        ratio=median(ratios) if ratios else None,
-        lowest_ratio=min(ratios, default=None),
-        highest_ratio=max(ratios, default=None),
-        peak_megabytes=peaks[0],
-        other_peak_megabytes=peaks[1] if line.theirs else None,
-        gigaflops_per_frame=limit.flops / ours.frames / 1e9,
-        operations=limit.num_operations,
-        limit_share=limit.seconds / usual,
-        matrix_share=limit.flops / machine.rate(ours.dtype) / usual,
-        data_wait_share=waited,
-    )
-
-
-def _calls_for(workload: Workload, device: torch.device) -> int:
-    """How many calls make one measurement; the first ones also warm up."""
-    workload.run()
-    once = min(seconds_of(workload.run, device) for _ in range(2))
-    return max(1, round(_LEAST_SECONDS / once))
+    with ExitStack() as stack:
+        ours = stack.enter_context(Side(line.ours, settings, is_ours=True))
+        theirs = stack.enter_context(Side(line.theirs, settings, is_ours=False)) if line.theirs else None
+        seconds: list[float] = []
+        other_seconds: list[float] = []
+        waited: list[float] = []
+        for _ in range(rounds):
+            seconds.append(ours.seconds_per_frame())
+            share = ours.waiting_share()
+            if share is not None:
+                waited.append(share)
+            if theirs is not None:
+                other_seconds.append(theirs.seconds_per_frame())
+        ratios = [other / our for our, other in zip(seconds, other_seconds, strict=bool(theirs))]
+        peak, other_peak = ours.peak_megabytes(), theirs.peak_megabytes() if theirs else None
+        work, frames = ours.work(machine), ours.ready.frames
+        usual = median(seconds) * frames
+        return Result(
+            name=line.name,
+            frames_per_second=1 / median(seconds),
+            other_frames_per_second=1 / median(other_seconds) if other_seconds else None,
+            ratio=median(ratios) if ratios else None,
+            lowest_ratio=min(ratios, default=None),
+            highest_ratio=max(ratios, default=None),
+            peak_megabytes=peak,
+            other_peak_megabytes=other_peak,
+            gigaflops_per_frame=work.flops / frames / 1e9,
+            operations=work.num_operations,
+            limit_share=work.limit_seconds / usual,
+            matrix_share=work.flops / machine.rate(ours.ready.dtype) / usual,
+            data_wait_share=median(waited) if waited else None,
+        )
 
 
 def describe(machine: Machine, settings: Settings) -> str:
@@ -152,9 +144,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="on the CPU (default: all cores)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parsed = parser.parse_args()
-    if parsed.threads:
-        torch.set_num_threads(parsed.threads)
-    settings = Settings(device=choose_device(parsed.device), batch=parsed.batch)
+    num_threads = parsed.threads or torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    settings = Settings(device=choose_device(parsed.device), batch=parsed.batch, num_threads=num_threads)
     machine = measure_machine(settings.device, (torch.float32, torch.bfloat16))
     print(describe(machine, settings), flush=True)
     heads = (

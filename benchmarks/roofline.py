@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,13 +15,17 @@ from torch.utils.flop_counter import flop_registry
 from benchmarks.machine import Machine
 
 
-class Roofline(TorchDispatchMode):
-    """Counts each operation's FLOPs and the bytes of its inputs and outputs, forward and backward.
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one call does. limit_seconds: the sum of its operations' limits."""
 
-    An operation's limit is the larger of FLOPs over the matrix rate of its type and bytes over the bandwidth. Views cost nothing. So
-    the limit is that of the program as it is written, without fusing operations; small tensors that stay in a cache can beat it.
-    """
+    flops: float
+    num_bytes: float
+    num_operations: int
+    limit_seconds: float
 
+
+class _Counter(TorchDispatchMode):
     def __init__(self, machine: Machine) -> None:
         super().__init__()
         self.machine = machine
@@ -30,6 +35,11 @@ class Roofline(TorchDispatchMode):
         self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if operation._overloadpacket not in flop_registry:
+            with self:  # operations made of others, as inference sees them, are counted by their parts
+                result = operation.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         result = operation(*args, **kwargs)
         if operation.is_view:
             return result
@@ -47,8 +57,18 @@ class Roofline(TorchDispatchMode):
         return result
 
 
-def roofline_of(run: Callable[[], object], machine: Machine) -> Roofline:
-    """The limit of one call."""
-    with Roofline(machine) as roofline:
+def work_of(run: Callable[[], object], machine: Machine) -> Work:
+    """Count each operation's FLOPs and the bytes of its inputs and outputs, forward and backward.
+
+    An operation's limit is the larger of FLOPs over the matrix rate of its type and bytes over the bandwidth; views
+    cost nothing. So the limit is that of the program as it is written, without fusing operations, and small tensors
+    that stay in a cache can beat it.
+    """
+    with _Counter(machine) as counted:
         run()
-    return roofline
+    return Work(
+        flops=counted.flops,
+        num_bytes=counted.num_bytes,
+        num_operations=counted.num_operations,
+        limit_seconds=counted.seconds,
+    )

@@ -32,7 +32,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """frames: handled by one call of `run`. dtype: of its matrix products. waiting: share of the time spent waiting for data."""
+    """frames: handled by one call of `run`. dtype: of matrix products. waiting: share of the time, since last asked."""
 
     frames: int
     dtype: torch.dtype
@@ -42,10 +42,11 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """batch: clips of a training step of the small SAVi, on either side."""
+    """batch: clips of a training step of the small SAVi, on either side. num_threads: of each side, on the CPU."""
 
     device: torch.device
     batch: int
+    num_threads: int
 
     @property
     def precision(self) -> Precision:

@@ -25,6 +25,9 @@ _HEADLINES = ("video_fg_ari", "video_miou", "slot_permanence")
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a parsed command; returns the exit code."""
+    from slotkeeper.hardware import keep_freed_memory
+
+    keep_freed_memory()  # this process is ours alone; in a user's own it is for the user to say
     name = f"{arguments.command} {arguments.action}" if arguments.command == "data" else arguments.command
     return _COMMANDS[name](arguments)
 

@@ -29,7 +29,7 @@ from slotkeeper.data import Start, find_videos, load_segments, save_segments
 from slotkeeper.errors import DamagedModelError, DivergenceError, OutputError, TrainingError
 from slotkeeper.evaluation import Evaluation, evaluate
 from slotkeeper.files import write_json
-from slotkeeper.hardware import choose_device
+from slotkeeper.hardware import choose_device, keep_freed_memory
 from slotkeeper.model import SlotModel
 from slotkeeper.tracking import Tracker
 from slotkeeper.training import FinishedRun, resume, train
@@ -42,6 +42,7 @@ _LOOK_SECONDS = 0.5
 
 def work(folder: Path) -> int:
     """Do what the folder's task says; whatever goes wrong with the cell becomes its result. Returns an exit code."""
+    keep_freed_memory()
     with _alone(folder):
         task = read_task(folder)
         if "result" not in task:
