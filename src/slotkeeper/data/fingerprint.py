@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.image_folder import list_images
+from slotkeeper.data.media import MediaPath, num_bytes
 from slotkeeper.errors import DataError
 
 _END_BYTES = 64 * 1024
@@ -33,11 +33,11 @@ def data_fingerprint(items: Sequence[VideoItem]) -> str:
     return digest.hexdigest()
 
 
-def _describe(path: Path) -> Iterator[bytes]:
+def _describe(path: MediaPath) -> Iterator[bytes]:
     try:
         files = list_images(path) if path.is_dir() else [path]
         for place, file in enumerate(files):
-            size = file.stat().st_size
+            size = num_bytes(file)
             yield f"{file.name} {size}\n".encode()
             if place in (0, len(files) - 1):
                 with file.open("rb") as handle:

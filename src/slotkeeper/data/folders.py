@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from slotkeeper.data.image_folder import list_images, natural_key
+from slotkeeper.data.media import MediaPath
 from slotkeeper.errors import DataError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".wmv", ".ts"})
@@ -37,8 +38,8 @@ class VideoItem:
     """
 
     video_id: str
-    video: Path
-    masks: Path | None = None
+    video: MediaPath
+    masks: MediaPath | None = None
 
 
 def find_videos(

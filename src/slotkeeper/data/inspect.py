@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from slotkeeper.data.folders import VideoItem, find_videos
+from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames, resize_segments
 from slotkeeper.data.segments import check_segments_fit, load_segments
@@ -154,7 +155,7 @@ def _inspect_item(item: VideoItem) -> VideoReport:
     return report if item.masks is None else _inspect_masks(report, item.masks)
 
 
-def _inspect_masks(report: VideoReport, masks: Path) -> VideoReport:
+def _inspect_masks(report: VideoReport, masks: MediaPath) -> VideoReport:
     try:
         segments = load_segments(masks)
         check_segments_fit(
