@@ -23,6 +23,7 @@ from slotkeeper.errors import ConfigError, DataError, OutputError
 from slotkeeper.files import atomic_path
 
 DEFAULT_SHARD_MB = 256
+_MEGABYTE = 10**6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ def _make_pieces(
             first += piece.num_items
             bar.update(piece.num_items)
         num_written = sum(len(piece.videos) for piece in pieces)
-        for group in _groups(_prepared(items[first:], num_threads), shard_mb * 10**6):
+        for group in _groups(_prepared(items[first:], num_threads), shard_mb * _MEGABYTE):
             skipped += group.skipped
             if group.samples:
                 part = items[first : first + group.num_items]
