@@ -292,6 +292,16 @@ def test_a_store_whose_package_is_missing(monkeypatch):
         find_videos("far://bucket/videos")
 
 
+def test_a_server_that_gives_whole_files_only(remote, monkeypatch):
+    items = find_videos(remote)
+    store = fsspec.filesystem("memory")
+    whole = store.cat_file
+    monkeypatch.setattr(store, "cat_file", lambda path, start=None, end=None: whole(path))
+    monkeypatch.setattr(UrlStorage, "page_bytes", 512)
+    with pytest.raises(VideoError, match="its server gives whole files only, not parts of them"):
+        VideoReader(items[0].video)
+
+
 def test_what_a_store_says_is_passed_on(remote, monkeypatch):
     items = find_videos(remote)
     store = fsspec.filesystem("memory")

@@ -78,7 +78,10 @@ class UrlStorage(Storage):
 
     def read(self, name: str, start: int, stop: int | None) -> bytes:
         """As `Storage.read`."""
-        return bytes(self._ask("cat_file", name, start=start, end=stop))
+        content = bytes(self._ask("cat_file", name, start=start, end=stop))
+        if stop is not None and len(content) > stop - start:  # a plain web server, for instance
+            raise DataError(f"can't read {self.place(name)}: its server gives whole files only, not parts of them")
+        return content
 
     def num_bytes(self, name: str) -> int:
         """As `Storage.num_bytes`."""
