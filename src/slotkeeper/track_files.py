@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from slotkeeper.data.folders import find_videos, is_folder_of_frames
+from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.starts import Start
 from slotkeeper.errors import DataError, OutputError, VideoError, nearest_name
@@ -35,7 +36,7 @@ _STAGING_PREFIX = ".partial-"
 class TrackedVideo:
     """One video's results. seconds: of tracking and writing. problem: why frames are missing, or None."""
 
-    path: Path
+    path: MediaPath
     folder: Path
     num_frames: int
     num_objects: int
@@ -47,7 +48,7 @@ class TrackedVideo:
 class SkippedVideo:
     """A video that could not be read, or only in part. folder: of the results for its readable part, if any."""
 
-    path: Path
+    path: MediaPath | str
     reason: str
     folder: Path | None = None
 
@@ -72,7 +73,7 @@ class TrackingSummary:
 
 
 def track_videos(
-    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str] | MediaPath] | str | os.PathLike[str],
     tracker: Tracker,
     out: str | os.PathLike[str],
     *,
@@ -88,7 +89,7 @@ def track_videos(
     read, or only in part, are named on stderr and in `out/skipped.json`.
 
     Args:
-        paths: video files, folders of frames, or folders of videos; or one of them.
+        paths: video files, folders of frames, or folders or shards of videos; or one of them.
         tracker: the model and its rules.
         out: a folder; made if missing.
         starts: where things are in the first frame: of the one video, or by the name of each video's results.
@@ -102,7 +103,7 @@ def track_videos(
     """
     target = Path(out)
     wanted = [paths] if isinstance(paths, str | os.PathLike) else paths
-    videos, skipped = _find_all([Path(path) for path in wanted])
+    videos, skipped = _find_all([path_or_url(path) if isinstance(path, str | os.PathLike) else path for path in wanted])
     named = name_results(videos)
     chosen = _chosen_starts(named, starts, tracker)
     is_alone = len(named) + len(skipped) == 1  # what goes wrong with it is then the error itself
@@ -138,8 +139,8 @@ def track_videos(
 
 
 def _chosen_starts(
-    named: Mapping[Path, str], starts: Start | Mapping[str, Start] | None, tracker: Tracker
-) -> dict[Path, Start]:
+    named: Mapping[MediaPath, str], starts: Start | Mapping[str, Start] | None, tracker: Tracker
+) -> dict[MediaPath, Start]:
     """Each video's start, checked against its frame; videos that can't be opened are left to be skipped later."""
     if isinstance(starts, Start) and len(named) > 1:
         raise DataError(f"{starts.source} is one start for {len(named)} videos; name each under the key 'videos'")
@@ -147,7 +148,7 @@ def _chosen_starts(
     for name in known:
         if name not in named.values():
             raise DataError(f"{known[name].source}: there is no such video; {nearest_name(name, named.values())}")
-    chosen: dict[Path, Start] = {}
+    chosen: dict[MediaPath, Start] = {}
     for path, name in named.items():
         start = starts if isinstance(starts, Start) else known.get(name)
         if start is None and starts is not None:
@@ -172,35 +173,41 @@ def describe_start(start: Start | None) -> str | None:
     return f"{start.kind} given in the first frame: {start.num_objects}"
 
 
-def _find_all(paths: Sequence[Path]) -> tuple[list[Path], list[SkippedVideo]]:
+def _find_all(paths: Sequence[MediaPath | str]) -> tuple[list[MediaPath], list[SkippedVideo]]:
     """Video files and folders of frames as they are, of other folders the videos in them; and folders without any."""
-    found: list[Path] = []
+    found: list[MediaPath] = []
     skipped: list[SkippedVideo] = []
     for path in paths:
         try:
-            is_one = not path.is_dir() or is_folder_of_frames(path)
-            found += [path] if is_one else [item.video for item in find_videos(path)]
+            if isinstance(path, str) or (isinstance(path, Path) and _holds_videos(path)):
+                found += [item.video for item in find_videos(path)]
+            else:
+                found.append(path)
         except DataError as error:
             skipped.append(SkippedVideo(path=path, reason=str(error)))
     return found, skipped
+
+
+def _holds_videos(path: Path) -> bool:
+    return path.is_dir() and not is_folder_of_frames(path)
 
 
 def _say_skipped(video: SkippedVideo) -> None:
     tqdm.write(f"skipped: {video.reason}", file=sys.stderr)
 
 
-def name_results(paths: Sequence[Path]) -> dict[Path, str]:
+def name_results(paths: Sequence[MediaPath]) -> dict[MediaPath, str]:
     """A folder name for each video, in order: its file's name without suffix, numbered where that is taken.
 
     Several videos in the data layouts `NAME/video.mp4` and `NAME/frames` are called by their folders' names. Names that
     differ in case alone count as taken (some file systems don't tell them apart), and so do the plain names of videos
     that come later.
     """
-    distinct = {path.resolve(): path for path in reversed(paths)}
-    kept = [path for path in dict.fromkeys(paths) if distinct[path.resolve()] == path]
+    distinct = {_resolved(path): path for path in reversed(paths)}
+    kept = [path for path in dict.fromkeys(paths) if distinct[_resolved(path)] == path]
     stems = [_stem(path) for path in kept]
     if sum(stem in _LAYOUT_STEMS for stem in stems) > 1:
-        folders = [path.resolve().parent.name for path in kept]
+        folders = [path.resolve().parent.name if isinstance(path, Path) else "" for path in kept]
         stems = [folder or stem if stem in _LAYOUT_STEMS else stem for stem, folder in zip(stems, folders, strict=True)]
     plain = {stem.casefold() for stem in stems}
     taken = {SKIPPED_FILE}
@@ -215,14 +222,18 @@ def name_results(paths: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _stem(path: Path) -> str:
-    full = path.resolve()
-    stem = full.name if full.is_dir() else full.stem
+def _resolved(path: MediaPath) -> MediaPath:
+    return path.resolve() if isinstance(path, Path) else path
+
+
+def _stem(path: MediaPath) -> str:
+    full = _resolved(path)
+    stem = full.name if full.is_dir() else Path(full.name).stem
     return stem if stem.strip(".") else _LAYOUT_STEM
 
 
 def _track_one(
-    path: Path, folder: Path, tracker: Tracker, *, start: Start | None, report_frames: int, show_progress: bool
+    path: MediaPath, folder: Path, tracker: Tracker, *, start: Start | None, report_frames: int, show_progress: bool
 ) -> TrackedVideo:
     reader = VideoReader(path)  # a file that ends too soon raises after its last frame
     info = reader.info

@@ -183,6 +183,20 @@ def _render(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _shard(arguments: argparse.Namespace) -> int:
+    from slotkeeper.data import make_shards
+    from slotkeeper.data.shards.index import INDEX_NAME
+
+    made = make_shards(arguments.source, arguments.out, shard_mb=arguments.shard_mb)
+    shards = made.index.shards
+    size = sum(shard.num_bytes for shard in shards) / 1e6
+    print(
+        f"{_counted(len(made.index.videos), 'video')} in {_counted(len(shards), 'shard')} of together {size:.1f} MB; "
+        f"{made.folder / INDEX_NAME}"
+    )
+    return report_skipped([(str(video.path), video.reason) for video in made.skipped], made.folder)
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     from slotkeeper.data.inspect import describe, inspect_path, save_contact_sheet
 
@@ -192,13 +206,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
         number, first = len(inspection.videos), str(inspection.videos[0].problem)
         none = f"none of {number} videos in {arguments.path} can be decoded; the first: {first}"
         raise DataError(first if number == 1 else none)
-    sheet = arguments.sheet or Path(f"{arguments.path.resolve().name}-contact-sheet.png")
+    name = arguments.path.resolve().name if isinstance(arguments.path, Path) else Path(arguments.path).name
+    sheet = arguments.sheet or Path(f"{name}-contact-sheet.png")
     save_contact_sheet(sheet, inspection)
     print(f"contact sheet: {sheet}")
     unusable = [*inspection.broken, *inspection.mismatched]
-    return report_skipped(
-        [(str(video.item.video), video.problem or video.mask_problem or "") for video in unusable], None
-    )
+    problems = [(str(video.item.video), video.problem or video.mask_problem or "") for video in unusable]
+    return report_skipped([*inspection.damaged_shards, *problems], None)
 
 
 def _models(_: argparse.Namespace) -> int:
@@ -224,6 +238,7 @@ _COMMANDS = {
     "track": _track,
     "demo": _demo,
     "data render": _render,
+    "data shard": _shard,
     "data inspect": _inspect,
     "models": _models,
     "components": _components,

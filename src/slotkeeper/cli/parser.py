@@ -30,7 +30,14 @@ def _path(text: str) -> Path:
     """A path; an empty text is an unset variable rather than the present folder."""
     if not text:
         raise argparse.ArgumentTypeError("must be a path, got an empty text")
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"must be a path on this machine, got the address {text}")
     return Path(text)
+
+
+def _place(text: str) -> Path | str:
+    """A path, or the address of shards, such as s3://bucket/videos."""
+    return text if "://" in text else _path(text)
 
 
 def _number(least: int) -> Callable[[str], int]:
@@ -94,7 +101,7 @@ def _add_training(commands: _Commands) -> None:  # type: ignore[type-arg]
 def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
     evaluate = commands.add_parser("evaluate", help="score a model on videos with true masks")
     evaluate.add_argument("model", metavar="RUN_OR_MODEL", help="a run, a model folder, or 'default'")
-    evaluate.add_argument("data", type=_path, metavar="DATA", help="a folder of videos with masks")
+    evaluate.add_argument("data", type=_place, metavar="DATA", help="a folder or shards of videos with masks")
     evaluate.add_argument("--json", type=_path, metavar="FILE", help="write the scores here too")
     evaluate.add_argument(
         "--num-frames",
@@ -126,7 +133,11 @@ def _add_comparing(commands: _Commands) -> None:  # type: ignore[type-arg]
 def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
     track = commands.add_parser("track", help="follow the objects of video files")
     track.add_argument(
-        "videos", nargs="+", type=_path, metavar="VIDEO", help="video files, folders of frames, folders of videos"
+        "videos",
+        nargs="+",
+        type=_place,
+        metavar="VIDEO",
+        help="video files, folders of frames, folders of videos, shards",
     )
     track.add_argument("--model", default="default", metavar="RUN_OR_MODEL", help=f"a run or a model folder {_DEFAULT}")
     track.add_argument("--out", type=_path, required=True, metavar="DIR", help="results, one folder per video")
@@ -157,8 +168,12 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
         metavar="kind",
         help="amodal, depth or flow, beside the masks (default: masks alone)",
     )
+    shard = actions.add_parser("shard", help="pack a folder of videos into few large tar files with an index")
+    shard.add_argument("source", type=_place, metavar="SOURCE", help="a folder of videos, or one video")
+    shard.add_argument("--out", type=_path, required=True, metavar="DIR", help="a folder for the shards")
+    shard.add_argument("--shard-mb", type=_number(1), default=256, metavar="N", help=f"megabytes of a shard {_DEFAULT}")
     inspect = actions.add_parser("inspect", help="count and check the videos of a folder")
-    inspect.add_argument("path", type=_path, metavar="PATH", help="a folder of videos, or one video")
+    inspect.add_argument("path", type=_place, metavar="PATH", help="a folder or shards of videos, or one video")
     inspect.add_argument(
         "--sheet", type=_path, metavar="PNG", help="where the contact sheet goes (default: NAME-contact-sheet.png)"
     )

@@ -38,12 +38,12 @@ class ScoredSet:
     """An evaluation set with its videos. root: their folder; None for the run's own held-out videos."""
 
     name: str
-    root: Path | None
+    root: Path | str | None
     items: Sequence[VideoItem]
     num_frames: int | None
 
     @classmethod
-    def of(cls, wanted: EvaluationSet, root: Path | None, items: Sequence[VideoItem]) -> ScoredSet:
+    def of(cls, wanted: EvaluationSet, root: Path | str | None, items: Sequence[VideoItem]) -> ScoredSet:
         """The set that a plan asks for, with the videos that were found."""
         return cls(name=wanted.name, root=root, items=items, num_frames=wanted.num_frames)
 
@@ -108,8 +108,7 @@ class Cell:
             "seed": self.seed,
             "config": plain_config(self.config),
             "sets": sets,
-            "video": str(self.scoring.video.video),
-            "masks": None if self.scoring.video.masks is None else str(self.scoring.video.masks),
+            "video": self.scoring.video.video_id,
             "result": self.result_path.name,
             "tracked": self.tracked_path.name,
         }

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from slotkeeper.comparison.cells import ScoredSet, Scoring
 from slotkeeper.comparison.plan import EvaluationSet, Plan
 from slotkeeper.comparison.variants import BuiltVariant
 from slotkeeper.config import Config, ScenesConfig, parse_config, plain_config
-from slotkeeper.data import VideoItem, data_fingerprint, find_videos
+from slotkeeper.data import VideoItem, data_fingerprint, find_videos, path_or_url
 from slotkeeper.errors import ConfigError, DataError, nearest_name
 from slotkeeper.training import RunVideos, check_lengths, find_held_out_scenes, find_run_videos
 
@@ -93,7 +92,7 @@ def _found(
         root = find_held_out_scenes(config.data, scenes[wanted.name], show_progress=show_progress)
         return ScoredSet.of(wanted, root, find_videos(root))
     if wanted.path is not None:
-        return ScoredSet.of(wanted, Path(wanted.path), find_videos(wanted.path))
+        return ScoredSet.of(wanted, path_or_url(wanted.path), find_videos(wanted.path))
     if not run.val:
         raise DataError(run.note or f"no video of {run.root} is held out, so evaluation '{wanted.name}' has none")
     return ScoredSet.of(wanted, None, run.val)

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from slotkeeper.comparison.cells import FORMAT_VERSION, read_task, task_config
 from slotkeeper.comparison.speed import measure_steps
 from slotkeeper.comparison.sums import sums_as_json
 from slotkeeper.config import Config
-from slotkeeper.data import Start, find_videos, load_segments, save_segments
+from slotkeeper.data import Start, VideoItem, find_videos, load_segments, save_segments
 from slotkeeper.errors import DamagedModelError, DivergenceError, OutputError, TrainingError
 from slotkeeper.evaluation import Evaluation, evaluate
 from slotkeeper.files import write_json
@@ -88,9 +88,10 @@ def _trained(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     device = choose_device(finished.config.training.device)
     loaded = load_model(run)
     sets = {entry["name"]: _scored(finished, entry, device) for entry in task["sets"]}
-    if not loaded.model.initializer.needs_start or task["masks"] is not None:
+    shown = next(item for item in _items(finished, task["sets"][0]) if item.video_id == task["video"])
+    if not loaded.model.initializer.needs_start or shown.masks is not None:
         tracker = Tracker(loaded.model, size=loaded.config.data.size, device=device)
-        tracked = islice(tracker.track(task["video"], start=_start(loaded.model, task)), MAX_TRACKED_FRAMES)
+        tracked = islice(tracker.track(shown.video, start=_start(loaded.model, shown)), MAX_TRACKED_FRAMES)
         save_segments(folder / task["tracked"], np.stack([frame.segments for frame in tracked]))
     training = finished.config.training
     return {
@@ -107,11 +108,17 @@ def _trained(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _start(model: SlotModel, task: dict[str, Any]) -> Start | None:
+def _items(finished: FinishedRun, entry: dict[str, Any]) -> Sequence[VideoItem]:
+    """The videos of an evaluation set."""
+    return finished.videos.val if entry["root"] is None else find_videos(entry["root"])
+
+
+def _start(model: SlotModel, shown: VideoItem) -> Start | None:
     """For models that can't begin without: the true things of the shown video's first frame, the largest that fit."""
     if not model.initializer.needs_start:
         return None
-    first = load_segments(task["masks"])[0]
+    assert shown.masks is not None
+    first = load_segments(shown.masks)[0]
     labels, areas = np.unique(first[first > 0], return_counts=True)
     kept = labels[np.argsort(-areas, kind="stable")][: model.num_slots - model.initializer.num_background]
     return Start(masks=np.where(np.isin(first, kept), first, 0))
@@ -125,7 +132,7 @@ def _scored(finished: FinishedRun, entry: dict[str, Any], device: torch.device) 
         return finished.evaluation
     return evaluate(
         load_model(finished.run).model,
-        finished.videos.val if entry["root"] is None else find_videos(entry["root"]),
+        _items(finished, entry),
         size=config.data.size,
         num_frames=entry["num_frames"],
         device=device,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.clips import ClipDataset
 from slotkeeper.data.fingerprint import data_fingerprint
-from slotkeeper.data.folders import VideoItem, find_videos, split_videos
+from slotkeeper.data.folders import VideoItem, find_videos, split_folders, split_videos
 from slotkeeper.data.frames import VideoFrame, VideoInfo
 from slotkeeper.data.loader import ClipLoader
+from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.segments import load_segments, save_segments
+from slotkeeper.data.shards.making import make_shards
 from slotkeeper.data.starts import Start, given_start, read_starts, start_from_segments
 from slotkeeper.data.store import SkippedVideo
 from slotkeeper.data.whole_videos import iterate_videos, load_video
@@ -19,6 +21,7 @@ __all__ = [
     "Augmentation",
     "ClipDataset",
     "ClipLoader",
+    "MediaPath",
     "SkippedVideo",
     "Start",
     "VideoFrame",
@@ -31,9 +34,12 @@ __all__ = [
     "iterate_videos",
     "load_segments",
     "load_video",
+    "make_shards",
+    "path_or_url",
     "read_starts",
     "resize_frames",
     "save_segments",
+    "split_folders",
     "split_videos",
     "start_from_segments",
 ]

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from slotkeeper.data.frames import MAX_PIXELS, VideoFrame, VideoInfo, check_picture_size
+from slotkeeper.data.media import MediaPath, num_bytes
 from slotkeeper.errors import VideoError
 
 _NUM_FORGIVEN_FRAMES = 2
@@ -52,7 +53,7 @@ class FilePass:
     Every method raises VideoError, with one sentence that names the file, where it can't be opened as a video.
     """
 
-    def __init__(self, path: Path, *, num_threads: int) -> None:
+    def __init__(self, path: MediaPath, *, num_threads: int) -> None:
         self._path = path
         self._num_threads = num_threads
         self._reformatter = VideoReformatter()
@@ -166,11 +167,17 @@ class FilePass:
 
     def _open(self) -> InputContainer:
         try:
-            if self._path.stat().st_size == 0:
+            if num_bytes(self._path) == 0:
                 raise VideoError(f"{self._path} is empty (0 bytes), expected a video")
             # "file:" keeps names such as "a:b.mp4" from being taken for addresses; playlists can't leave this disk.
-            options = {"protocol_whitelist": "file"}
-            return av.open(f"file:{self._path}", mode="r", metadata_errors="replace", container_options=options)
+            # Bytes from elsewhere may name no file at all: no protocol is called "none".
+            is_file = isinstance(self._path, Path)
+            return av.open(
+                f"file:{self._path}" if is_file else self._path.open("rb"),
+                mode="r",
+                metadata_errors="replace",
+                container_options={"protocol_whitelist": "file" if is_file else "none"},
+            )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise VideoError(f"{self._path} can't be read as a video: {reason}") from error
@@ -277,10 +284,10 @@ def _declared_duration(container: InputContainer, stream: VideoStream) -> float 
     return None
 
 
-def _is_cut_gif(path: Path) -> bool:
+def _is_cut_gif(path: MediaPath) -> bool:
     """Whether this is a GIF without its trailer byte (GIF89a, section 27)."""
     with path.open("rb") as handle:
         if handle.read(4) != b"GIF8":
             return False
-        handle.seek(-min(64, path.stat().st_size), 2)
+        handle.seek(-min(64, handle.seek(0, 2)), 2)
         return not handle.read().rstrip(b"\0").endswith(b"\x3b")

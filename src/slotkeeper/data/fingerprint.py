@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.image_folder import list_images
+from slotkeeper.data.media import MediaPath, num_bytes
+from slotkeeper.data.shards.members import ShardFile
 from slotkeeper.errors import DataError
 
 _END_BYTES = 64 * 1024
@@ -17,7 +18,7 @@ def data_fingerprint(items: Sequence[VideoItem]) -> str:
     """64 hexadecimal digits from ids, file names, sizes and the first and last 64 KB of every file.
 
     The same wherever the data lies and whenever it was copied. Of a folder of pictures all names and sizes count, but
-    only the first and the last file are read.
+    only the first and the last file are read. Of shards nothing is read: the checksums in their index count.
 
     Raises:
         DataError: a file can't be read.
@@ -33,11 +34,14 @@ def data_fingerprint(items: Sequence[VideoItem]) -> str:
     return digest.hexdigest()
 
 
-def _describe(path: Path) -> Iterator[bytes]:
+def _describe(path: MediaPath) -> Iterator[bytes]:
     try:
         files = list_images(path) if path.is_dir() else [path]
         for place, file in enumerate(files):
-            size = file.stat().st_size
+            if isinstance(file, ShardFile):
+                yield f"{file.name} {file.member.num_bytes} {file.member.checksums}\n".encode()
+                continue
+            size = num_bytes(file)
             yield f"{file.name} {size}\n".encode()
             if place in (0, len(files) - 1):
                 with file.open("rb") as handle:

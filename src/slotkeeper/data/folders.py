@@ -7,7 +7,8 @@ Known layouts, alone or mixed, down to three folders deep:
 - `NAME/*.jpg|png` or `NAME/frames/*.jpg|png`, masks as before or beside the folder
 - `train/` and `val/` with any of these inside
 
-Hidden files and what `slotkeeper track` wrote are left out.
+Hidden files and what `slotkeeper track` wrote are left out. In place of a folder there may be one of shards, or the
+address of one in an object store.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Literal
 
 from slotkeeper.data.image_folder import list_images, natural_key
+from slotkeeper.data.media import MediaPath, path_or_url
+from slotkeeper.data.shards import ShardSet, open_shards, why_not_whole
 from slotkeeper.errors import DataError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".wmv", ".ts"})
@@ -30,15 +33,15 @@ _SPLITS: tuple[Split, Split] = ("train", "val")
 
 @dataclass(frozen=True, kw_only=True)
 class VideoItem:
-    """One video on disk.
+    """One video, on disk or in a shard.
 
     video_id: path below the data set's root without suffix, with "/". video: a file, or a folder of frames. masks: an
     npz file or a folder of PNG files; None without truth.
     """
 
     video_id: str
-    video: Path
-    masks: Path | None = None
+    video: MediaPath
+    masks: MediaPath | None = None
 
 
 def find_videos(
@@ -46,16 +49,18 @@ def find_videos(
 ) -> list[VideoItem]:
     """List the videos of a folder (or the one that `path` is), sorted by id.
 
-    split: None for all; else one side of `split_videos`.
+    path: also a folder of shards, or the address of one, such as s3://bucket/videos. split: None for all; else one side
+    of `split_videos`.
 
     Raises:
         DataError: the path is missing, holds no video, or has none for this split.
     """
+    place = _Place.of(path)
     if split is None:
-        return _all_videos(Path(path))
+        return place.videos()
     chosen = split_videos(path, val_share=val_share, seed=seed)[split]
     if not chosen:
-        raise DataError(f"no video for split '{split}' in {path}: {_why_empty(Path(path), split, val_share)}")
+        raise DataError(f"no video for split '{split}' in {path}: {_why_empty(place, split, val_share)}")
     return chosen
 
 
@@ -69,14 +74,23 @@ def split_videos(path: str | Path, *, val_share: float = 0.1, seed: int = 0) -> 
     Raises:
         DataError: the path is missing, or holds no video.
     """
-    root = Path(path)
     if not 0.0 <= val_share <= 1.0:
         raise DataError(f"val_share must lie between 0 and 1, got {val_share}")
-    items = _all_videos(root)
-    if root.is_dir() and _split_folders(root):
+    place = _Place.of(path)
+    items = place.videos()
+    if place.splits():
         return {split: [item for item in items if item.video_id.startswith(f"{split}/")] for split in _SPLITS}
     is_val = _held_out_ids([item.video_id for item in items], val_share, seed)
     return {split: [item for item in items if (item.video_id in is_val) == (split == "val")] for split in _SPLITS}
+
+
+def split_folders(path: str | Path) -> list[Split]:
+    """Those of `train` and `val` that are folders of a data set, so that they decide what is held out.
+
+    Raises:
+        DataError: the index of shards is damaged.
+    """
+    return _Place.of(path).splits()
 
 
 def is_folder_of_frames(folder: Path) -> bool:
@@ -92,21 +106,57 @@ def is_folder_of_frames(folder: Path) -> bool:
         raise DataError(f"can't read the folder {error.filename}: permission denied") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where videos are looked for: a path or an address, and the shards in it if it has any."""
+
+    root: Path | str
+    shards: ShardSet | None
+
+    @classmethod
+    def of(cls, path: str | Path) -> _Place:
+        root = path_or_url(path)
+        is_sharded = isinstance(root, str) or root.is_dir()
+        return cls(root=root, shards=open_shards(root) if is_sharded else None)
+
+    def videos(self) -> list[VideoItem]:
+        if self.shards is not None:
+            return _sharded_items(self.shards)
+        return _all_videos(Path(self.root))
+
+    def splits(self) -> list[Split]:
+        if self.shards is not None:
+            return [split for split in _SPLITS if split in self.shards.index.splits]
+        root = Path(self.root)
+        return _split_folders(root) if root.is_dir() else []
+
+
+def _sharded_items(shards: ShardSet) -> list[VideoItem]:
+    items = [
+        VideoItem(video_id=entry.video_id, video=shards.video(entry), masks=shards.masks(entry))
+        for entry in shards.index.videos
+    ]
+    return sorted(items, key=lambda item: natural_key(item.video_id))
+
+
 def _all_videos(path: Path) -> list[VideoItem]:
     if not path.exists():
         raise DataError(f"no such file or folder: {path}")
+    if path.is_file() and path.suffix.lower() == ".tar":
+        raise DataError(f"{path} is a tar file; shards are given by their folder, which also holds their index")
     items = [_file_item(path, path.stem, is_alone=True)] if path.is_file() else _list_root(path)
     if not items:
         suffixes = " ".join(sorted(suffix[1:] for suffix in VIDEO_SUFFIXES))
-        raise DataError(f"no video in {path}: looked for files ({suffixes}) and folders of jpg or png frames")
+        why = why_not_whole(path) or f"looked for files ({suffixes}) and folders of jpg or png frames"
+        raise DataError(f"no video in {path}: {why}")
     return items
 
 
-def _why_empty(path: Path, split: Split, val_share: float) -> str:
-    folders = _split_folders(path) if path.is_dir() else []
-    if folders:
-        return f"expected them in {split}/, found {' and '.join(f'{folder.name}/' for folder in folders)}"
-    return f"{len(_all_videos(path))} found, val_share is {val_share}"
+def _why_empty(place: _Place, split: Split, val_share: float) -> str:
+    splits = place.splits()
+    if splits:
+        return f"expected them in {split}/, found {' and '.join(f'{name}/' for name in splits)}"
+    return f"{len(place.videos())} found, val_share is {val_share}"
 
 
 def _held_out_ids(video_ids: list[str], val_share: float, seed: int) -> set[str]:
@@ -123,12 +173,13 @@ def _hash_share(video_id: str, seed: int) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _split_folders(root: Path) -> list[Path]:
+def _split_folders(root: Path) -> list[Split]:
     """`train/` and `val/` where they hold videos; a folder named train may also be one video of a train."""
-    folders = [root / name for name in _SPLITS if (root / name).is_dir()]
-    if len(folders) < 2:
-        folders = [folder for folder in folders if _folder_item(folder, folder.name) is None]
-    return folders
+    try:
+        names: list[Split] = [name for name in _SPLITS if (root / name).is_dir()]
+        return names if len(names) == 2 else [name for name in names if _folder_item(root / name, name) is None]
+    except PermissionError as error:
+        raise DataError(f"can't read the folder {error.filename}: permission denied") from error
 
 
 def _list_root(root: Path) -> list[VideoItem]:

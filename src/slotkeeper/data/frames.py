@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from slotkeeper.data.media import MediaPath
 from slotkeeper.errors import VideoError
 
 MAX_PIXELS = 2**26
@@ -40,7 +40,7 @@ class VideoInfo:
     num_frames_declared: int | None
     fps: Fraction
     duration: float | None
-    path: Path
+    path: MediaPath
 
     @property
     def num_frames_expected(self) -> int | None:
@@ -50,7 +50,7 @@ class VideoInfo:
         return None if self.duration is None else round(self.duration * self.fps)
 
 
-def check_picture_size(width: int, height: int, path: Path) -> None:
+def check_picture_size(width: int, height: int, path: MediaPath) -> None:
     """Refuse pictures above `MAX_PIXELS`.
 
     Raises:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from slotkeeper.data.frames import VideoFrame, VideoInfo, check_picture_size
+from slotkeeper.data.media import MediaPath, num_bytes
 from slotkeeper.errors import VideoError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -23,7 +24,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in parts]
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: MediaPath) -> list[MediaPath]:
     """Pictures directly in `folder`, in natural order; hidden files are left out."""
     images = [
         entry
@@ -33,7 +34,7 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(images, key=lambda image: (natural_key(image.name), image.name))
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: MediaPath) -> tuple[int, int]:
     """Width and height as shown (camera orientation applied), from the header alone.
 
     Raises:
@@ -44,7 +45,7 @@ def image_size(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if turned else (image.width, image.height)
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(path: MediaPath) -> UInt8[np.ndarray, "h w 3"]:
     """Decode one picture to RGB, camera orientation applied, transparency dropped.
 
     Raises:
@@ -61,20 +62,18 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
             raise VideoError(f"{path} can't be decoded as a picture: {error}") from error
 
 
-def _opened(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise VideoError(f"{path} claims an absurd size: {error}") from error
-    except (OSError, ValueError, SyntaxError) as error:
-        reason = "it is empty" if path.is_file() and path.stat().st_size == 0 else str(error)
-        raise VideoError(f"{path} is not a readable picture: {reason}") from error
-    try:
+@contextmanager
+def _opened(path: MediaPath) -> Iterator[Image.Image]:
+    with ExitStack() as stack:
+        try:
+            image = stack.enter_context(Image.open(stack.enter_context(path.open("rb"))))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise VideoError(f"{path} claims an absurd size: {error}") from error
+        except (OSError, ValueError, SyntaxError) as error:
+            reason = "it is empty" if path.is_file() and num_bytes(path) == 0 else str(error)
+            raise VideoError(f"{path} is not a readable picture: {reason}") from error
         check_picture_size(image.width, image.height, path)
-    except VideoError:
-        image.close()
-        raise
-    return image
+        yield image
 
 
 class ImageFolder:
@@ -84,7 +83,7 @@ class ImageFolder:
         VideoError: the folder has no pictures, or the first one can't be read.
     """
 
-    def __init__(self, path: Path, *, fps: Fraction) -> None:
+    def __init__(self, path: MediaPath, *, fps: Fraction) -> None:
         self._images = list_images(path)
         if not self._images:
             raise VideoError(f"{path} has no frames: expected jpg or png files in it")

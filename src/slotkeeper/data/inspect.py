@@ -16,9 +16,11 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from slotkeeper.data.folders import VideoItem, find_videos
+from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames, resize_segments
 from slotkeeper.data.segments import check_segments_fit, load_segments
+from slotkeeper.data.shards import open_shards, shard_problem
 from slotkeeper.errors import DataError
 from slotkeeper.files import atomic_path
 
@@ -48,10 +50,14 @@ class VideoReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """All videos of a path, in the order of their ids."""
+    """All videos of a path, in the order of their ids.
 
-    path: Path
+    damaged_shards: place and problem of each shard whose bytes are not those that its index tells of.
+    """
+
+    path: Path | str
     videos: tuple[VideoReport, ...]
+    damaged_shards: tuple[tuple[str, str], ...] = ()
 
     @property
     def whole(self) -> tuple[VideoReport, ...]:
@@ -70,17 +76,20 @@ class Inspection:
 
 
 def inspect_path(path: str | Path, *, num_threads: int | None = None, progress: bool = False) -> Inspection:
-    """Decode every video below `path` and read its masks. progress: show a bar on stderr.
+    """Decode every video below `path` and read its masks; of shards, compare each with its index too.
+
+    progress: show a bar on stderr.
 
     Raises:
         DataError: the path is missing or holds no video.
     """
-    path = Path(path)
+    path = path_or_url(path)
     items = find_videos(path)
+    damaged = _damaged_shards(path, progress=progress)
     with ThreadPoolExecutor(max_workers=num_threads or min(8, os.cpu_count() or 1)) as pool:
         reports = pool.map(_inspect_item, items)
         bar = tqdm(reports, total=len(items), desc="inspecting", unit="video", disable=not progress)
-        return Inspection(path=path, videos=tuple(bar))
+        return Inspection(path=path, videos=tuple(bar), damaged_shards=damaged)
 
 
 def describe(inspection: Inspection) -> str:
@@ -98,6 +107,7 @@ def describe(inspection: Inspection) -> str:
     lines.append(f"  masks     {len(with_masks)} usable, {len(mismatched)} not, {none} without")
     if with_masks:
         lines.append(f"  objects   {_span([video.num_objects or 0 for video in with_masks])} a video")
+    lines += [f"  shard     {problem}" for _, problem in inspection.damaged_shards]
     lines += [f"  broken    {video.problem}" for video in broken]
     lines += [f"  mismatch  {video.mask_problem}" for video in mismatched]
     return "\n".join(lines)
@@ -132,6 +142,16 @@ def save_contact_sheet(path: str | Path, inspection: Inspection, *, num_videos: 
         Image.fromarray(sheet).save(partial, format="PNG")
 
 
+def _damaged_shards(path: Path | str, *, progress: bool) -> tuple[tuple[str, str], ...]:
+    shards = open_shards(path)
+    if shards is None:
+        return ()
+    names = [shards.storage.place(shard.name) for shard in shards.index.shards]
+    bar = tqdm(shards.index.shards, desc="checking shards", unit="shard", disable=not progress)
+    problems = [shard_problem(shards.storage, shard) for shard in bar]
+    return tuple((name, problem) for name, problem in zip(names, problems, strict=True) if problem is not None)
+
+
 def _inspect_item(item: VideoItem) -> VideoReport:
     report = VideoReport(item=item)
     try:
@@ -154,7 +174,7 @@ def _inspect_item(item: VideoItem) -> VideoReport:
     return report if item.masks is None else _inspect_masks(report, item.masks)
 
 
-def _inspect_masks(report: VideoReport, masks: Path) -> VideoReport:
+def _inspect_masks(report: VideoReport, masks: MediaPath) -> VideoReport:
     try:
         segments = load_segments(masks)
         check_segments_fit(

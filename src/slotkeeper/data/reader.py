@@ -16,6 +16,7 @@ from typing import Literal
 from slotkeeper.data.container import FilePass, Timeline
 from slotkeeper.data.frames import VideoFrame, VideoInfo
 from slotkeeper.data.image_folder import ImageFolder
+from slotkeeper.data.media import MediaPath
 from slotkeeper.errors import VideoError
 
 __all__ = ["DEFAULT_FOLDER_FPS", "VideoFrame", "VideoInfo", "VideoReader"]
@@ -41,13 +42,13 @@ class VideoReader:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | MediaPath,
         *,
         on_truncated: Literal["error", "keep"] = "error",
         folder_fps: Fraction = DEFAULT_FOLDER_FPS,
         num_threads: int = 1,
     ) -> None:
-        self.path = Path(path)
+        self.path: MediaPath = Path(path) if isinstance(path, str | os.PathLike) else path
         self.problem: str | None = None
         self._on_truncated = on_truncated
         self._num_threads = num_threads

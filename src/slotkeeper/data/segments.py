@@ -20,6 +20,7 @@ from PIL import Image
 
 from slotkeeper.data.frames import check_picture_size
 from slotkeeper.data.image_folder import list_images
+from slotkeeper.data.media import MediaPath
 from slotkeeper.errors import DataError, nearest_name
 from slotkeeper.files import atomic_path
 
@@ -31,19 +32,19 @@ _ONE_AT_A_TIME = threading.Lock()
 """NumPy reads an array's header by `ast.literal_eval`, which fails now and then in several threads of Python 3.11."""
 
 
-def load_segments(path: str | Path) -> SegmentArray:
+def load_segments(path: str | MediaPath) -> SegmentArray:
     """Labels `t h w`, uint8 or uint16, from an npz file or a folder of PNG files in natural order.
 
     Raises:
         DataError: missing, not such a file, key `masks` missing, pickled objects, wrong type or number of axes.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     if path.is_dir():
         return _load_folder(path)
     return _with_masks_member(path, _read_array)
 
 
-def segments_shape(path: Path) -> tuple[int, int, int]:
+def segments_shape(path: MediaPath) -> tuple[int, int, int]:
     """Frames, height and width of masks without loading them.
 
     Raises:
@@ -56,7 +57,7 @@ def segments_shape(path: Path) -> tuple[int, int, int]:
 
 
 def check_segments_fit(
-    shape: tuple[int, ...], masks: Path, *, num_frames: int | None, height: int, width: int, video: Path
+    shape: tuple[int, ...], masks: MediaPath, *, num_frames: int | None, height: int, width: int, video: MediaPath
 ) -> None:
     """Compare masks with their video; a count of None is not compared.
 
@@ -83,12 +84,12 @@ def save_segments(path: str | Path, segments: Integer[np.ndarray, "t h w"]) -> N
         np.savez_compressed(handle, masks=segments.astype(np.uint8 if high < 256 else np.uint16))
 
 
-def _with_masks_member(path: Path, read: Callable[[zipfile.ZipExtFile, int], _Result]) -> _Result:
+def _with_masks_member(path: MediaPath, read: Callable[[zipfile.ZipExtFile, int], _Result]) -> _Result:
     """Open the member `masks.npy` of an npz file, and name the file in whatever goes wrong."""
     if not path.is_file():
         raise DataError(f"no such mask file: {path}")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as handle, zipfile.ZipFile(handle) as archive:
             keys = [name.removesuffix(".npy") for name in archive.namelist()]
             if _KEY not in keys:
                 hint = nearest_name(_KEY, keys) if keys else "it is empty"
@@ -124,14 +125,14 @@ def _read_array(member: zipfile.ZipExtFile, num_bytes: int) -> SegmentArray:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
-def _mask_images(folder: Path) -> list[Path]:
+def _mask_images(folder: MediaPath) -> list[MediaPath]:
     images = [image for image in list_images(folder) if image.suffix.lower() == ".png"]
     if not images:
         raise DataError(f"{folder} has no masks: expected one PNG per frame")
     return images
 
 
-def _load_folder(folder: Path) -> SegmentArray:
+def _load_folder(folder: MediaPath) -> SegmentArray:
     images = _mask_images(folder)
     with ThreadPoolExecutor(max_workers=2) as pool:
         masks = list(pool.map(read_mask, images))
@@ -142,14 +143,14 @@ def _load_folder(folder: Path) -> SegmentArray:
     return np.stack(masks)  # uint8 and uint16 together become uint16
 
 
-def read_mask(path: Path) -> UInt[np.ndarray, "h w"]:
+def read_mask(path: MediaPath) -> UInt[np.ndarray, "h w"]:
     """Labels of a grey (8 or 16 bits), black-and-white or palette PNG; a palette's index is the label.
 
     Raises:
         DataError: it can't be read, or is a picture in colours.
     """
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as handle, Image.open(handle) as image:
             check_picture_size(image.width, image.height, path)
             if image.mode in ("1", "L", "P"):
                 return np.asarray(image).astype(np.uint8)

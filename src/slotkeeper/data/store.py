@@ -9,13 +9,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, UInt, UInt8
 from tqdm import tqdm
 
 from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoFrame, VideoReader
 from slotkeeper.data.resizing import Framing
 from slotkeeper.data.segments import check_segments_fit, load_segments, segments_shape
@@ -31,7 +31,7 @@ class SkippedVideo:
     """A video that is left out, with one sentence why."""
 
     video_id: str
-    path: Path
+    path: MediaPath
     reason: str
 
 
@@ -226,7 +226,7 @@ class VideoStore:
         return self._readers[place]
 
 
-def _check_masks(shape: tuple[int, ...], masks: Path, num_frames: int, reader: VideoReader) -> None:
+def _check_masks(shape: tuple[int, ...], masks: MediaPath, num_frames: int, reader: VideoReader) -> None:
     info = reader.info
     check_segments_fit(shape, masks, num_frames=num_frames, height=info.height, width=info.width, video=info.path)
 

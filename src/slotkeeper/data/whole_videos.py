@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.segments import SegmentArray, check_segments_fit, load_segments
@@ -76,7 +76,7 @@ def load_video(item: VideoItem, size: tuple[int, int], *, max_frames: int | None
     )
 
 
-def _load_fitting(masks: Path, reader: VideoReader, num_frames: int | None) -> SegmentArray:
+def _load_fitting(masks: MediaPath, reader: VideoReader, num_frames: int | None) -> SegmentArray:
     segments = load_segments(masks)
     info = reader.info
     check_segments_fit(

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoFrame, VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.starts import Start, given_start
@@ -110,8 +111,8 @@ class Tracker:
         self.rules = rules or TrackingRules()
         self.name = name
 
-    def track(self, path: str | os.PathLike[str], *, start: Start | None = None) -> Iterator[TrackedFrame]:
-        """Follow the objects of one video file or folder of frames. start: where things are in its first frame.
+    def track(self, path: str | os.PathLike[str] | MediaPath, *, start: Start | None = None) -> Iterator[TrackedFrame]:
+        """Follow the objects of one video, a file or a folder of frames. start: where things are in its first frame.
 
         Raises:
             VideoError: the file can't be read; where it ends too soon, only after all its frames have been given.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slotkeeper.config import Config, DataConfig, Length, ScenesConfig, pairs_of
-from slotkeeper.data import VideoItem, VideoReader, find_videos, split_videos
+from slotkeeper.data import VideoItem, VideoReader, find_videos, path_or_url, split_folders, split_videos
 from slotkeeper.errors import DataError
 
 _VAL_SEEDS = 1_000_000
@@ -18,10 +18,11 @@ _VAL_SEEDS = 1_000_000
 class RunVideos:
     """The videos of a run.
 
-    root: the folder of the training videos. note: why none is held out although a share was to be, or "".
+    root: the folder of the training videos, or its address. note: why none is held out although a share was to be, or
+    "".
     """
 
-    root: Path
+    root: Path | str
     train: list[VideoItem]
     val: list[VideoItem]
     note: str = ""
@@ -52,10 +53,10 @@ def find_run_videos(data: DataConfig, *, show_progress: bool = True) -> RunVideo
         val = _rendered(data, data.scenes, "val", show_progress=show_progress) if data.scenes.num_val else None
         return RunVideos(root=train, train=find_videos(train), val=find_videos(val) if val else [])
     assert data.train is not None
-    root = Path(data.train)
+    root = path_or_url(data.train)
     if data.val is not None:
-        return RunVideos(root=root, train=find_videos(root), val=find_videos(Path(data.val)))
-    if data.val_share == 0 and not (root / "val").is_dir():
+        return RunVideos(root=root, train=find_videos(root), val=find_videos(data.val))
+    if data.val_share == 0 and "val" not in split_folders(root):
         return RunVideos(root=root, train=find_videos(root), val=[])
     train_items = find_videos(root, split="train", val_share=data.val_share)
     val_items = split_videos(root, val_share=data.val_share)["val"]
@@ -112,7 +113,7 @@ def check_lengths(items: Sequence[VideoItem], config: Config) -> None:
     )
 
 
-def _why_none_held_out(root: Path, train_items: Sequence[VideoItem]) -> str:
+def _why_none_held_out(root: Path | str, train_items: Sequence[VideoItem]) -> str:
     why = "it has train/ but no val/" if train_items[0].video_id.startswith("train/") else "there is only one"
     return f"no video of {root} is held out, since {why}; so there are no scores"
 

@@ -1,0 +1,137 @@
+"""What is known of each finished shard while a set is being made, so that the same command goes on after a kill."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.shards.archive import MAKING_FOLDER, shard_problem
+from slotkeeper.data.shards.index import (
+    BLOCK_BYTES,
+    FORMAT,
+    VERSION,
+    Shard,
+    ShardedVideo,
+    parse_shard,
+    parse_video,
+    plain_shard,
+    plain_video,
+)
+from slotkeeper.data.shards.samples import source_state
+from slotkeeper.data.shards.storage import LocalStorage
+from slotkeeper.errors import DataError, OutputError
+from slotkeeper.files import write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One shard, and which videos it answers for.
+
+    num_items: consecutive videos of the source, those that were left out included. state: `source_state` of them.
+    skipped: id and reason of each that was left out.
+    """
+
+    num_items: int
+    state: str
+    shard: Shard
+    videos: tuple[ShardedVideo, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+    def save(self, folder: Path, number: int) -> None:
+        """Write it down; from then on the shard counts as made.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        raw = {
+            "num_items": self.num_items,
+            "state": self.state,
+            "shard": plain_shard(self.shard),
+            "videos": [plain_video(video) for video in self.videos],
+            "skipped": self.skipped,
+        }
+        write_json(_piece_path(folder, number), raw)
+
+
+@contextmanager
+def making(folder: Path, *, shard_mb: int) -> Iterator[None]:
+    """Hold the folder for this process, and write down that a set is being made in it; leftovers of a kill go.
+
+    Raises:
+        OutputError: it can't be written, or another process is making shards in it.
+        DataError: it was begun with another `shard_mb`.
+    """
+    place = folder / MAKING_FOLDER
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        handle = (place / "lock").open("w")
+    except OSError as error:
+        raise OutputError(f"can't write into {folder}: {error.strerror or error}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(f"another process is making shards in {folder}") from error
+        for leftover in (*folder.glob(".partial-*-shard-*.tar"), *place.glob(".partial-*")):
+            leftover.unlink(missing_ok=True)
+        plan = {"format": FORMAT, "version": VERSION, "shard_mb": shard_mb}
+        begun = _read_json(place / "plan.json")
+        if begun is not None and begun != plan:
+            raise DataError(f"{folder} was begun with other settings, {json.dumps(begun)}: give the same, or remove it")
+        write_json(place / "plan.json", plan)
+        yield
+
+
+def kept_pieces(folder: Path, items: Sequence[VideoItem]) -> Iterator[Piece]:
+    """The shards from the first on that are whole and whose videos are still the same; all later ones are removed."""
+    storage = LocalStorage(folder=folder)
+    number = first = 0
+    while (piece := _read_piece(folder, number)) is not None:
+        part = items[first : first + piece.num_items]
+        is_same = len(part) == piece.num_items and source_state(part) == piece.state
+        if not is_same or shard_problem(storage, piece.shard) is not None:
+            break
+        yield piece
+        number, first = number + 1, first + piece.num_items
+    for later in (*folder.glob("shard-*.tar"), *(folder / MAKING_FOLDER).glob("shard-*.json")):
+        if later.stem >= shard_name(number):
+            later.unlink(missing_ok=True)
+
+
+def shard_name(number: int) -> str:
+    """Without suffix."""
+    return f"shard-{number:06d}"
+
+
+def _piece_path(folder: Path, number: int) -> Path:
+    return folder / MAKING_FOLDER / f"{shard_name(number)}.json"
+
+
+def _read_piece(folder: Path, number: int) -> Piece | None:
+    """A piece as it was saved, or None where it is missing or damaged."""
+    raw = _read_json(_piece_path(folder, number))
+    try:
+        shard = parse_shard(raw["shard"], "shard")
+        shards = (shard,) * (number + 1)
+        return Piece(
+            num_items=int(raw["num_items"]),
+            state=str(raw["state"]),
+            shard=shard,
+            videos=tuple(parse_video(video, "videos", shards, BLOCK_BYTES) for video in raw["videos"]),
+            skipped=tuple((str(video_id), str(reason)) for video_id, reason in raw["skipped"]),
+        )
+    except (DataError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
