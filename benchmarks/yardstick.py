@@ -1,11 +1,13 @@
 """The yardstick: SAVi's small config (arXiv 2111.12594, appendix) as one would write it down from the paper.
 
 Plain PyTorch in float32, frame by frame and layer by layer, without any thought of speed: 5x5 convolutions at full
-resolution, 7 slots, 6 frames of 64x64. Its parameters have the names of the same model in `configs/systems/savi_small.yaml`, so
-that weights can be exchanged and both be compared number by number.
+resolution, 7 slots, 6 frames of 64x64. Its parameters have the names of the same model in
+`configs/systems/savi_small.yaml`, so that weights can be exchanged and both be compared number by number.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = (3, FEATURE_DIM, FEATURE_DIM, FEATURE_DIM, FEATURE_DIM)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 5, padding=2), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
         self.positions = nn.Linear(2, FEATURE_DIM)

@@ -133,7 +133,7 @@ class SlotAttention(Corrector):
     def expect(
         self, places: Places, basis: Float[Tensor, "4 n"], familiarity: Float[Tensor, "b s _"]
     ) -> Float[Tensor, "b s _"]:
-        """What logits gain or lose by where and as slots were last seen; of width 1 where that is the same everywhere."""
+        """What logits gain or lose by where and as slots were last seen; one column where all tokens are alike."""
         if self.window is None:
             return familiarity
         return familiarity + log_density(places, basis, window=self.window, handicap=self.handicap)
