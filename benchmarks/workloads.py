@@ -89,7 +89,7 @@ def savi_training(settings: Settings) -> Workload:
         ROOT / "configs/systems/savi_small.yaml",
         [f"training.batch_size={settings.batch}", "data.scenes.family=plain", "data.scenes.num_train=64"],
     )
-    return _training(config, settings)
+    return training(config, settings)
 
 
 def demo_training(settings: Settings) -> Workload:
@@ -98,10 +98,11 @@ def demo_training(settings: Settings) -> Workload:
         ROOT / "configs/demo.yaml",
         ["training.clip_length=8", "training.batch_size=5", "data.scenes.num_train=64"],
     )
-    return _training(config, settings)
+    return training(config, settings)
 
 
-def _training(config: Config, settings: Settings) -> Workload:
+def training(config: Config, settings: Settings) -> Workload:
+    """The whole step of a training, videos rendered once into a temporary folder that is kept."""
     scenes = replace(config.data.scenes, num_val=0) if config.data.scenes else None
     folder = tempfile.TemporaryDirectory()
     data = replace(config.data, path=str(Path(tempfile.gettempdir()) / "slotkeeper-benchmarks"), scenes=scenes)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.yardstick import PlainSavi, plain_loss
 from plain_slot_attention import plain_slot_attention
 
-from benchmarks.yardstick import PlainSavi, plain_loss
 from slotkeeper.build import build_model
 from slotkeeper.config import load_config
 from slotkeeper.correctors.slot_attention import SlotAttention
