@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "slotkeeper"
 
 LAYERS = [
-    ["errors", "types"],
+    ["errors", "types", "noise"],
     ["interfaces", "files"],
     ["catalog"],
     ["nn"],

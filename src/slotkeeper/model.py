@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Predictor
 from slotkeeper.masks import responsibilities
+from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
     Decoded,
     Features,
@@ -30,8 +31,6 @@ from slotkeeper.types import (
 
 Watch = Callable[[int, Tensor], None]
 """Called with each frame's index and its corrected slots, as they are in the recurrence."""
-_SPACING = 0x9E3779B97F4A7C15
-"""Odd and without pattern (2**64 divided by the golden ratio), so that neighbouring seeds and frames don't meet."""
 
 
 class SlotModel(nn.Module):
@@ -111,11 +110,11 @@ class SlotModel(nn.Module):
     ) -> tuple[SlotState, VideoOutput]:
         """Advance by several frames at once: the same as so many calls of `step`, encoded and decoded together.
 
-        generator: of the video's noise, read once at its first frame; without it only training is random. watch: sees
-        each frame's corrected slots.
+        generator: of the videos' noise, read once at their first frame, a seed for each; without it only training is
+        random. watch: sees each frame's corrected slots.
         """
         features, encoder_state = self.encoder(frames, state.encoder)
-        state = replace(self._with_noise(state, generator), encoder=encoder_state)
+        state = replace(self._with_noise(state, len(frames), generator), encoder=encoder_state)
         state, trajectory = self._recur(state, features, watch)
         decoded = self._seen(self.decoder(trajectory, features, (frames.shape[-2], frames.shape[-1])), frames)
         return state, VideoOutput(features=features, trajectory=trajectory, decoded=decoded)
@@ -138,7 +137,7 @@ class SlotModel(nn.Module):
             predicted.append(placed.slots)
             if placed.guess is not None:
                 guesses.append(placed.guess)
-            placed, attended = self.corrector(placed, frame, is_first=begins)
+            placed, attended = self.corrector(placed, frame, is_first=begins, noise=_noise(state, state.frame_index, 1))
             if watch is not None:
                 watch(state.frame_index, placed.slots)
             corrected.append(placed.slots)
@@ -164,8 +163,8 @@ class SlotModel(nn.Module):
     def _begun(self, state: SlotState, frame: Features) -> PlacedSlots:
         """Slots that the initializer prepares for a frame."""
         noise_index = state.frame_index if self.initializer.noise_per == "frame" else 0
-        generator = _generator(state, noise_index)
-        begun: PlacedSlots = self.initializer(frame, generator, frame_index=state.frame_index, given=state.given)
+        noise = _noise(state, noise_index)
+        begun: PlacedSlots = self.initializer(frame, noise, frame_index=state.frame_index, given=state.given)
         return begun
 
     def _predicted(self, state: SlotState, frame: Features) -> PlacedSlots:
@@ -175,7 +174,7 @@ class SlotModel(nn.Module):
         if self._is_cut(state.frame_index):
             slots = slots.detach()
             past = None if past is None else PastFrames(slots=past.slots.detach(), tokens=past.tokens.detach())
-        prepared = self.predictor(slots, frame.tokens[:, 0], past, _generator(state, state.frame_index))
+        prepared = self.predictor(slots, frame.tokens[:, 0], past, _noise(state, state.frame_index))
         return replace(state.slots, slots=prepared, guess=None)
 
     def _remembered(self, past: PastFrames | None, placed: PlacedSlots, frame: Features) -> PastFrames | None:
@@ -187,12 +186,11 @@ class SlotModel(nn.Module):
             slots, tokens = torch.cat((past.slots, slots), 1), torch.cat((past.tokens, tokens), 1)
         return PastFrames(slots=slots[:, -self.predictor.num_past :], tokens=tokens[:, -self.predictor.num_past :])
 
-    def _with_noise(self, state: SlotState, generator: torch.Generator | None) -> SlotState:
-        """Draw the video's seed at its first frame, where anything is to be random."""
+    def _with_noise(self, state: SlotState, num_videos: int, generator: torch.Generator | None) -> SlotState:
+        """Draw the videos' seeds at their first frame, where anything is to be random."""
         if state.frame_index > 0 or not (self.training or generator is not None):
             return state
-        device = "cpu" if generator is None else generator.device
-        return replace(state, noise_seed=int(torch.randint(2**62, (1,), generator=generator, device=device)))
+        return replace(state, noise_seeds=draw_seeds(num_videos, generator))
 
     def _check_given(self, given: GivenStart) -> None:
         kinds = self.initializer.start_kinds
@@ -213,8 +211,6 @@ class SlotModel(nn.Module):
         return self.bptt == "detach" or index % int(self.bptt) == 0
 
 
-def _generator(state: SlotState, index: int) -> torch.Generator | None:
-    """Of one frame's noise: a function of the video's seed and the frame's index alone."""
-    if state.noise_seed is None:
-        return None
-    return torch.Generator().manual_seed((state.noise_seed + (index + 1) * _SPACING) % 2**63)
+def _noise(state: SlotState, index: int, part: Literal[0, 1] = 0) -> VideoNoise | None:
+    """Of one frame: a function of each video's seed and the frame's index alone; part 1 is the corrector's."""
+    return None if state.noise_seeds is None else VideoNoise(spread_seeds(state.noise_seeds, 2 * index + part))

@@ -12,6 +12,7 @@ from slotkeeper.interfaces import Corrector
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.places import coasted, followed, log_density, log_familiarity, remembered
 from slotkeeper.nn.positions import position_grid
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import Features, PlacedSlots, Places
 
 
@@ -75,9 +76,9 @@ class SlotAttention(Corrector):
         self.mlp = nn.Sequential(nn.LayerNorm(slot_dim), mlp(slot_dim, hidden_dim, slot_dim)) if has_mlp else None
 
     def forward(
-        self, slots: PlacedSlots, frame: Features, *, is_first: bool
+        self, slots: PlacedSlots, frame: Features, *, is_first: bool, noise: VideoNoise | None = None
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
-        """Iterate; see the class."""
+        """Iterate; see the class. Nothing is drawn."""
         normed = self.norm_tokens(frame.tokens[:, 0])
         keys, values = self.key(normed), self.value(normed)
         positions = position_grid(*frame.grid, normed.device).flatten(0, 1)
