@@ -20,7 +20,7 @@ LAYERS = [
     ["encoders", "initializers", "correctors", "predictors", "decoders", "losses"],
     ["metrics", "masks", "pairing"],
     ["scoring"],
-    ["config", "hardware", "model"],
+    ["config", "hardware", "launched", "model"],
     ["checkpoint"],
     ["build"],
     ["tracking"],

@@ -60,7 +60,7 @@ class TrainingStep(nn.Module):
         if first_segments is None:
             return None
         room = self.model.num_slots - self.model.initializer.num_background
-        return start_from_segments(first_segments, room).to(device)
+        return start_from_segments(first_segments.cpu(), room).to(device)
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """What the optimizer moves: the model's parameters by their own names, a loss's as "<loss>/<name>"."""
