@@ -148,4 +148,8 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
-        """Mean loss over the batch. `progress` is the share of training done, in [0, 1], for schedules."""
+        """Mean loss over the batch. `progress` is the share of training done, in [0, 1], for schedules.
+
+        Several processes train on parts of a batch and average the gradients. That is the whole batch's where the loss
+        is a mean over videos, each looked at alone; for others see `slotkeeper.nn.gathering`.
+        """
