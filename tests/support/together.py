@@ -24,7 +24,7 @@ class Ended:
 
 
 def run_together(work: Callable[[int], int | None], folder: Path, num_processes: int = 2) -> list[Ended]:
-    """Run `work(rank)` in each process; it returns the exit code, None for 0. One that hangs is killed after a minute."""
+    """Run `work(rank)` in each process; it returns the exit code, None for 0. What hangs is killed after a minute."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
