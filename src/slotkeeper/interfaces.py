@@ -141,10 +141,12 @@ class Loss(nn.Module, ABC):
 
     A loss may have parameters of its own. They are trained and saved beside the model, and are no part of it.
     min_frames, min_side: frames of the shortest clip, and pixels of the shorter side, that it can make sense of.
+    is_per_frame: it looks at each frame alone and takes the mean, so that it may be given one frame after the other.
     """
 
     min_frames: int = 1
     min_side: int = 1
+    is_per_frame: bool = False
 
     @abstractmethod
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Predictor
 from slotkeeper.masks import responsibilities
+from slotkeeper.nn.recompute import decode_by_frame, encode_by_frame, recomputed
 from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
     Decoded,
@@ -95,9 +97,10 @@ class SlotModel(nn.Module):
         *,
         given: GivenStart | None = None,
         watch: Watch | None = None,
+        recompute: bool = False,
     ) -> VideoOutput:
-        """Run over whole clips from their first frames on. given: as in `start`. watch: as in `advance`."""
-        _, output = self.advance(self.start(given), frames, generator, watch=watch)
+        """Run over whole clips from their first frames on. given: as in `start`. watch, recompute: as in `advance`."""
+        _, output = self.advance(self.start(given), frames, generator, watch=watch, recompute=recompute)
         return output
 
     def advance(
@@ -107,16 +110,20 @@ class SlotModel(nn.Module):
         generator: torch.Generator | None = None,
         *,
         watch: Watch | None = None,
+        recompute: bool = False,
     ) -> tuple[SlotState, VideoOutput]:
         """Advance by several frames at once: the same as so many calls of `step`, encoded and decoded together.
 
         generator: of the videos' noise, read once at their first frame, a seed for each; without it only training is
-        random. watch: sees each frame's corrected slots.
+        random. watch: sees each frame's corrected slots. recompute: keep little of each frame for the backward pass and
+        compute the rest again there, see `slotkeeper.nn.recompute`.
         """
-        features, encoder_state = self.encoder(frames, state.encoder)
+        encode = partial(encode_by_frame, self.encoder) if recompute else self.encoder
+        features, encoder_state = encode(frames, state.encoder)
         state = replace(self._with_noise(state, len(frames), generator), encoder=encoder_state)
-        state, trajectory = self._recur(state, features, watch)
-        decoded = self._seen(self.decoder(trajectory, features, (frames.shape[-2], frames.shape[-1])), frames)
+        state, trajectory = self._recur(state, features, watch, recompute=recompute)
+        decode = partial(decode_by_frame, self.decoder) if recompute else self.decoder
+        decoded = self._seen(decode(trajectory, features, (frames.shape[-2], frames.shape[-1])), frames)
         return state, VideoOutput(features=features, trajectory=trajectory, decoded=decoded)
 
     def _seen(self, decoded: Decoded, frames: Float[Tensor, "b t 3 h w"]) -> Decoded:
@@ -127,7 +134,7 @@ class SlotModel(nn.Module):
         return replace(decoded, masks=masks)
 
     def _recur(
-        self, state: SlotState, features: Features, watch: Watch | None = None
+        self, state: SlotState, features: Features, watch: Watch | None = None, *, recompute: bool = False
     ) -> tuple[SlotState, SlotTrajectory]:
         predicted, corrected, attention, guesses, means = [], [], [], [], []
         for offset in range(features.tokens.shape[1]):
@@ -137,7 +144,8 @@ class SlotModel(nn.Module):
             predicted.append(placed.slots)
             if placed.guess is not None:
                 guesses.append(placed.guess)
-            placed, attended = self.corrector(placed, frame, is_first=begins, noise=_noise(state, state.frame_index, 1))
+            correct = partial(self._corrected, is_first=begins, state=state)
+            placed, attended = recomputed(correct, placed, frame) if recompute else correct(placed, frame)
             if watch is not None:
                 watch(state.frame_index, placed.slots)
             corrected.append(placed.slots)
@@ -176,6 +184,14 @@ class SlotModel(nn.Module):
             past = None if past is None else PastFrames(slots=past.slots.detach(), tokens=past.tokens.detach())
         prepared = self.predictor(slots, frame.tokens[:, 0], past, _noise(state, state.frame_index))
         return replace(state.slots, slots=prepared, guess=None)
+
+    def _corrected(
+        self, placed: PlacedSlots, frame: Features, *, is_first: bool, state: SlotState
+    ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
+        """Slots that have seen the frame, and their attention; a second call draws the same noise."""
+        noise = _noise(state, state.frame_index, 1)
+        corrected: tuple[PlacedSlots, Tensor] = self.corrector(placed, frame, is_first=is_first, noise=noise)
+        return corrected
 
     def _remembered(self, past: PastFrames | None, placed: PlacedSlots, frame: Features) -> PastFrames | None:
         """What the predictor looks back at, with the newest frame."""

@@ -67,7 +67,8 @@ class Trainer:
         self.device = own_device(settings.device, self.processes.place)
         self.fabric = make_fabric(self.device, settings.precision, self.processes)
         self.model = build_model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.trained = TrainingStep(self.model, build_losses(config, self.model)).train().to(self.device)
+        losses, recompute = build_losses(config, self.model), settings.checkpoint_activations
+        self.trained = TrainingStep(self.model, losses, recompute=recompute).train().to(self.device)
         self.optimizer = make_optimizer(self.trained, settings)
         self.average = WeightAverage(self.model, settings.ema_decay)
         self.step_module, self.fabric_optimizer = self.fabric.setup(self.trained, self.optimizer)
