@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "slotkeeper"
 
 LAYERS = [
-    ["errors", "types"],
+    ["errors", "types", "noise"],
     ["interfaces", "files"],
     ["catalog"],
     ["nn"],
@@ -20,7 +20,7 @@ LAYERS = [
     ["encoders", "initializers", "correctors", "predictors", "decoders", "losses"],
     ["metrics", "masks", "pairing"],
     ["scoring"],
-    ["config", "hardware", "model"],
+    ["config", "hardware", "launched", "model"],
     ["checkpoint"],
     ["build"],
     ["tracking"],

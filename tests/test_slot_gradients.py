@@ -35,7 +35,7 @@ class _Keep(Corrector):
 
 
 class _Double(Predictor):
-    def forward(self, slots: Tensor, tokens: Tensor, past: Any = None, generator: Any = None) -> Tensor:
+    def forward(self, slots: Tensor, tokens: Tensor, past: Any = None, noise: Any = None) -> Tensor:
         return 2 * slots
 
 

@@ -1,6 +1,8 @@
 """One abstract base per family of components. A component is abstract or final; models hold one of each.
 
 Components receive plain numbers in their constructors (keyword-only) and values of `slotkeeper.types` in their calls.
+What they draw at random comes from the `VideoNoise` that they are handed; drawn from the global generator, it would be
+other numbers on several processes than on one.
 """
 
 from __future__ import annotations
@@ -8,10 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import (
     Clip,
     Decoded,
@@ -61,15 +63,15 @@ class Initializer(nn.Module, ABC):
     def forward(
         self,
         features: Features,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
         *,
         frame_index: int = 0,
         given: GivenStart | None = None,
     ) -> PlacedSlots:
         """Slots for the first frame of `features`.
 
-        In training, noise comes from `generator` (or the global one where None); in evaluation nothing is random
-        unless a generator is given. frame_index: of that frame in the video. given: of a kind in `start_kinds`; its
+        In training, what is random comes from `noise` (or the global generator where None); in evaluation nothing is
+        random unless noise is given. frame_index: of that frame in the video. given: of a kind in `start_kinds`; its
         things get the slots after the background's, in their order.
         """
 
@@ -95,12 +97,12 @@ class Corrector(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, slots: PlacedSlots, frame: Features, *, is_first: bool
+        self, slots: PlacedSlots, frame: Features, *, is_first: bool, noise: VideoNoise | None = None
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
         """Return corrected slots and the last iteration's attention, which sums to 1 over slots.
 
         frame: what `prepare` made of one frame's features, with a time axis of length 1. is_first: of those that the
-        initializer prepared.
+        initializer prepared. noise: of training; evaluation draws nothing.
         """
 
 
@@ -118,7 +120,7 @@ class Predictor(nn.Module, ABC):
         slots: Float[Tensor, "b s d"],
         tokens: Float[Tensor, "b n e"],
         past: PastFrames | None = None,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
     ) -> Float[Tensor, "b s d"]:
         """Predict one frame ahead.
 
@@ -126,7 +128,7 @@ class Predictor(nn.Module, ABC):
             slots: as they were after seeing the latest frame.
             tokens: of the frame to prepare for. A predictor that uses them doesn't foresee, it looks.
             past: the latest frames, up to `num_past` and that of `slots` among them; None where `num_past` is 0.
-            generator: of noise in training; evaluation draws nothing.
+            noise: of training; evaluation draws nothing.
         """
 
 
@@ -143,11 +145,17 @@ class Loss(nn.Module, ABC):
 
     A loss may have parameters of its own. They are trained and saved beside the model, and are no part of it.
     min_frames, min_side: frames of the shortest clip, and pixels of the shorter side, that it can make sense of.
+    is_per_frame: it looks at each frame alone and takes the mean, so that it may be given one frame after the other.
     """
 
     min_frames: int = 1
     min_side: int = 1
+    is_per_frame: bool = False
 
     @abstractmethod
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
-        """Mean loss over the batch. `progress` is the share of training done, in [0, 1], for schedules."""
+        """Mean loss over the batch. `progress` is the share of training done, in [0, 1], for schedules.
+
+        Several processes train on parts of a batch and average the gradients. That is the whole batch's where the loss
+        is a mean over videos, each looked at alone; for others see `slotkeeper.nn.gathering`.
+        """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Predictor
 from slotkeeper.masks import responsibilities
+from slotkeeper.nn.recompute import decode_by_frame, encode_by_frame, recomputed
+from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
     Decoded,
     Features,
@@ -30,8 +33,6 @@ from slotkeeper.types import (
 
 Watch = Callable[[int, Tensor], None]
 """Called with each frame's index and its corrected slots, as they are in the recurrence."""
-_SPACING = 0x9E3779B97F4A7C15
-"""Odd and without pattern (2**64 divided by the golden ratio), so that neighbouring seeds and frames don't meet."""
 
 
 class SlotModel(nn.Module):
@@ -96,9 +97,10 @@ class SlotModel(nn.Module):
         *,
         given: GivenStart | None = None,
         watch: Watch | None = None,
+        recompute: bool = False,
     ) -> VideoOutput:
-        """Run over whole clips from their first frames on. given: as in `start`. watch: as in `advance`."""
-        _, output = self.advance(self.start(given), frames, generator, watch=watch)
+        """Run over whole clips from their first frames on. given: as in `start`. watch, recompute: as in `advance`."""
+        _, output = self.advance(self.start(given), frames, generator, watch=watch, recompute=recompute)
         return output
 
     def advance(
@@ -108,16 +110,20 @@ class SlotModel(nn.Module):
         generator: torch.Generator | None = None,
         *,
         watch: Watch | None = None,
+        recompute: bool = False,
     ) -> tuple[SlotState, VideoOutput]:
         """Advance by several frames at once: the same as so many calls of `step`, encoded and decoded together.
 
-        generator: of the video's noise, read once at its first frame; without it only training is random. watch: sees
-        each frame's corrected slots.
+        generator: of the videos' noise, read once at their first frame, a seed for each; without it only training is
+        random. watch: sees each frame's corrected slots. recompute: keep little of each frame for the backward pass and
+        compute the rest again there, see `slotkeeper.nn.recompute`.
         """
-        features, encoder_state = self.encoder(frames, state.encoder)
-        state = replace(self._with_noise(state, generator), encoder=encoder_state)
-        state, trajectory = self._recur(state, features, watch)
-        decoded = self._seen(self.decoder(trajectory, features, (frames.shape[-2], frames.shape[-1])), frames)
+        encode = partial(encode_by_frame, self.encoder) if recompute else self.encoder
+        features, encoder_state = encode(frames, state.encoder)
+        state = replace(self._with_noise(state, len(frames), generator), encoder=encoder_state)
+        state, trajectory = self._recur(state, features, watch, recompute=recompute)
+        decode = partial(decode_by_frame, self.decoder) if recompute else self.decoder
+        decoded = self._seen(decode(trajectory, features, (frames.shape[-2], frames.shape[-1])), frames)
         return state, VideoOutput(features=features, trajectory=trajectory, decoded=decoded)
 
     def _seen(self, decoded: Decoded, frames: Float[Tensor, "b t 3 h w"]) -> Decoded:
@@ -128,17 +134,18 @@ class SlotModel(nn.Module):
         return replace(decoded, masks=masks)
 
     def _recur(
-        self, state: SlotState, features: Features, watch: Watch | None = None
+        self, state: SlotState, features: Features, watch: Watch | None = None, *, recompute: bool = False
     ) -> tuple[SlotState, SlotTrajectory]:
         predicted, corrected, attention, guesses, means = [], [], [], [], []
-        prepared = self.corrector.prepare(features)
+        prepared = features if recompute else self.corrector.prepare(features)
         for frame, seen in zip(features.each_frame(), prepared.each_frame(), strict=True):
             begins = state.slots is None or self.recurrence == "frame"
             placed = self._begun(state, frame) if begins else self._predicted(state, frame)
             predicted.append(placed.slots)
             if placed.guess is not None:
                 guesses.append(placed.guess)
-            placed, attended = self.corrector(placed, seen, is_first=begins)
+            correct = partial(self._corrected, is_first=begins, is_prepared=not recompute, state=state)
+            placed, attended = recomputed(correct, placed, seen) if recompute else correct(placed, seen)
             if watch is not None:
                 watch(state.frame_index, placed.slots)
             corrected.append(placed.slots)
@@ -164,8 +171,8 @@ class SlotModel(nn.Module):
     def _begun(self, state: SlotState, frame: Features) -> PlacedSlots:
         """Slots that the initializer prepares for a frame."""
         noise_index = state.frame_index if self.initializer.noise_per == "frame" else 0
-        generator = _generator(state, noise_index)
-        begun: PlacedSlots = self.initializer(frame, generator, frame_index=state.frame_index, given=state.given)
+        noise = _noise(state, noise_index)
+        begun: PlacedSlots = self.initializer(frame, noise, frame_index=state.frame_index, given=state.given)
         return begun
 
     def _predicted(self, state: SlotState, frame: Features) -> PlacedSlots:
@@ -175,8 +182,17 @@ class SlotModel(nn.Module):
         if self._is_cut(state.frame_index):
             slots = slots.detach()
             past = None if past is None else PastFrames(slots=past.slots.detach(), tokens=past.tokens.detach())
-        prepared = self.predictor(slots, frame.tokens[:, 0], past, _generator(state, state.frame_index))
+        prepared = self.predictor(slots, frame.tokens[:, 0], past, _noise(state, state.frame_index))
         return replace(state.slots, slots=prepared, guess=None)
+
+    def _corrected(
+        self, placed: PlacedSlots, frame: Features, *, is_first: bool, is_prepared: bool, state: SlotState
+    ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
+        """Slots that have seen the frame, and their attention; a second call draws the same noise."""
+        noise = _noise(state, state.frame_index, 1)
+        frame = frame if is_prepared else self.corrector.prepare(frame)
+        corrected: tuple[PlacedSlots, Tensor] = self.corrector(placed, frame, is_first=is_first, noise=noise)
+        return corrected
 
     def _remembered(self, past: PastFrames | None, placed: PlacedSlots, frame: Features) -> PastFrames | None:
         """What the predictor looks back at, with the newest frame."""
@@ -187,12 +203,11 @@ class SlotModel(nn.Module):
             slots, tokens = torch.cat((past.slots, slots), 1), torch.cat((past.tokens, tokens), 1)
         return PastFrames(slots=slots[:, -self.predictor.num_past :], tokens=tokens[:, -self.predictor.num_past :])
 
-    def _with_noise(self, state: SlotState, generator: torch.Generator | None) -> SlotState:
-        """Draw the video's seed at its first frame, where anything is to be random."""
+    def _with_noise(self, state: SlotState, num_videos: int, generator: torch.Generator | None) -> SlotState:
+        """Draw the videos' seeds at their first frame, where anything is to be random."""
         if state.frame_index > 0 or not (self.training or generator is not None):
             return state
-        device = "cpu" if generator is None else generator.device
-        return replace(state, noise_seed=int(torch.randint(2**62, (1,), generator=generator, device=device)))
+        return replace(state, noise_seeds=draw_seeds(num_videos, generator))
 
     def _check_given(self, given: GivenStart) -> None:
         kinds = self.initializer.start_kinds
@@ -213,8 +228,6 @@ class SlotModel(nn.Module):
         return self.bptt == "detach" or index % int(self.bptt) == 0
 
 
-def _generator(state: SlotState, index: int) -> torch.Generator | None:
-    """Of one frame's noise: a function of the video's seed and the frame's index alone."""
-    if state.noise_seed is None:
-        return None
-    return torch.Generator().manual_seed((state.noise_seed + (index + 1) * _SPACING) % 2**63)
+def _noise(state: SlotState, index: int, part: Literal[0, 1] = 0) -> VideoNoise | None:
+    """Of one frame: a function of each video's seed and the frame's index alone; part 1 is the corrector's."""
+    return None if state.noise_seeds is None else VideoNoise(spread_seeds(state.noise_seeds, 2 * index + part))

@@ -136,15 +136,15 @@ class SlotState:
     slots: as they were after seeing the latest frame; the predictor prepares them for the next one as soon as that is
     there. None before the first frame, for which the initializer prepares them from its features. past: as many of the
     latest frames as the predictor looks back at; None where it doesn't. frame_index: the next frame's, from 0. given:
-    where things are in the first frame, if the user says so. noise_seed: what is random in this video is a function of
-    it and of the frame's index; None where nothing is random. encoder: the encoder's own state if it has one.
+    where things are in the first frame, if the user says so. noise_seeds: what is random in each video is a function of
+    its seed and of the frame's index; None where nothing is random. encoder: the encoder's own state if it has one.
     """
 
     slots: PlacedSlots | None = None
     past: PastFrames | None = None
     frame_index: int = 0
     given: GivenStart | None = None
-    noise_seed: int | None = None
+    noise_seeds: tuple[int, ...] | None = None
     encoder: EncoderState | None = None
 
 

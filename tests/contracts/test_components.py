@@ -12,6 +12,7 @@ from random_trunks import write_random_weights
 from slotkeeper.catalog import FAMILIES, find_component
 from slotkeeper.errors import ConfigError
 from slotkeeper.model import SlotModel
+from slotkeeper.nn.recompute import judge_by_frame
 from slotkeeper.types import Clip, Features, GivenStart, VideoOutput
 
 WIDTHS = {
@@ -191,6 +192,15 @@ def test_losses_are_finite_scalars_with_gradients(name: str, needed: dict[str, d
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in component.parameters())
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     assert any(p.grad.abs().sum() > 0 for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES["loss"] if find_component("loss", name).is_per_frame])
+def test_losses_per_frame_are_the_mean_over_frames(name: str):
+    output = run(make_model(), frames())
+    component = make("loss", name)
+    clip = Clip(frames=frames(), times=torch.zeros(BATCH, TIME))
+    alone = judge_by_frame(component, clip, output, 0.5)
+    torch.testing.assert_close(alone, component(clip, output, progress=0.5))
 
 
 @pytest.mark.parametrize(("family", "name"), ALL)

@@ -57,7 +57,7 @@ def test_the_guess_learns_from_its_own_loss_alone_and_nothing_else_does(config: 
 
 def test_the_guess_comes_nearer_to_what_slot_attention_makes_of_it(config: Config):
     model = build_model(config).train()
-    optimizer = torch.optim.Adam(model.initializer.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.initializer.parameters(), lr=1e-3)
     losses = []
     for _ in range(60):
         loss = preheat_loss(model)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
+from slotkeeper.noise import VideoNoise
 from slotkeeper.predictors.slot_feature import SlotFeaturePredictor, draw_ages
 from slotkeeper.types import PastFrames
 
@@ -40,7 +41,7 @@ def test_slots_keep_their_places_and_the_order_of_tokens_means_nothing():
 
 
 def test_ages_reach_from_one_frame_to_all_that_are_known():
-    ages = draw_ages(4000, 3, torch.Generator().manual_seed(0))
+    ages = draw_ages(3, VideoNoise(range(4000)))
     assert ages[:, 0].unique(return_counts=True)[0].tolist() == [1, 2, 3]
     assert ages[:, 1].unique(return_counts=True)[0].tolist() == [0, 1, 2]
     shares = [(ages == torch.tensor(pair)).all(1).float().mean().item() for pair in ((1, 0), (3, 2), (1, 2))]
@@ -50,7 +51,7 @@ def test_ages_reach_from_one_frame_to_all_that_are_known():
 class _Record(nn.Module):
     """Stands for the transformer layer and keeps what it was given."""
 
-    def forward(self, queries: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, seen: Tensor, noise: VideoNoise) -> Tensor:
         self.queries, self.seen = queries, seen
         return queries
 
@@ -67,7 +68,7 @@ def test_in_training_slots_and_tokens_are_those_of_the_ages_they_are_marked_with
         slots=frames.expand(BATCH, 3, NUM_SLOTS, SLOT_DIM), tokens=frames.expand(BATCH, 3, NUM_TOKENS, FEATURE_DIM)
     )
     following = torch.full((BATCH, NUM_TOKENS, FEATURE_DIM), 3.0)
-    model(past.slots[:, -1], following, past, torch.Generator().manual_seed(0))
+    model(past.slots[:, -1], following, past, VideoNoise(range(BATCH)))
     assert set(model.layer.queries.unique().tolist()) == {102.0, 201.0, 300.0}
     assert set(model.layer.seen.unique().tolist()) == {3.0, 102.0, 201.0}
 

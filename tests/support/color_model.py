@@ -37,7 +37,7 @@ class _EmptyStart(Initializer):
         self.num_slots = num_slots
         self.num_background = num_background
 
-    def forward(self, features: Features, generator: torch.Generator | None = None, **_: object) -> PlacedSlots:
+    def forward(self, features: Features, noise: object = None, **_: object) -> PlacedSlots:
         return PlacedSlots(slots=features.tokens.new_zeros(len(features.tokens), self.num_slots, 3))
 
 
@@ -61,7 +61,7 @@ class _ColorCorrector(Corrector):
         super().__init__()
         self.palette = palette
 
-    def forward(self, slots: PlacedSlots, frame: Features, *, is_first: bool) -> tuple[PlacedSlots, Tensor]:
+    def forward(self, slots: PlacedSlots, frame: Features, **_: object) -> tuple[PlacedSlots, Tensor]:
         tokens = frame.tokens[:, 0]
         attention = self.palette.share(tokens).transpose(1, 2)
         held = torch.zeros_like(attention).scatter_(1, attention.argmax(1, keepdim=True), 1.0)

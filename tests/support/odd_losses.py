@@ -24,14 +24,15 @@ class NotFinite(Loss):
 
 
 class Interrupting(Loss):
-    """Presses Ctrl-C once, after half of the training; `is_armed` tells whether it still will."""
+    """Presses Ctrl-C, or sends signal `number`, once, after half of the training; `is_armed`: whether it still will."""
 
     is_armed: ClassVar[bool] = True
+    number: ClassVar[int] = signal.SIGINT
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Tensor:
         if progress >= 0.5 and Interrupting.is_armed:
             Interrupting.is_armed = False
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), Interrupting.number)
         return _plain(clip, output)
 
 

@@ -6,20 +6,23 @@ Each imports what it needs, so that none waits for what others need.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotkeeper.errors import DataError
+from slotkeeper.errors import DataError, SlotkeeperError
 from slotkeeper.files import write_json
+from slotkeeper.launched import find_place
 
 if TYPE_CHECKING:
     from slotkeeper.scoring import Scores
-    from slotkeeper.training import FinishedRun
+    from slotkeeper.training import FinishedRun, Processes
 
-DONE, SOME_SKIPPED = 0, 3
+DONE, USER_ERROR, SOME_SKIPPED = 0, 2, 3
 _HEADLINES = ("video_fg_ari", "video_miou", "slot_permanence")
 
 
@@ -33,18 +36,45 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    _quieten_libraries()
     from slotkeeper.config import load_config
-    from slotkeeper.training import train
+    from slotkeeper.training import join_processes, train
 
-    config = load_config(arguments.config, arguments.set)
-    run_folder = arguments.out or Path("runs") / arguments.config.stem
-    return _finish_training(train(config, run_folder, show_progress=not arguments.quiet))
+    with join_processes() as processes, _one_voice(processes):
+        config = load_config(arguments.config, arguments.set)
+        run_folder = arguments.out or Path("runs") / arguments.config.stem
+        finished = train(config, run_folder, show_progress=not arguments.quiet, processes=processes)
+        return _finish_training(finished) if processes.is_first else DONE
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    from slotkeeper.training import resume
+    _quieten_libraries()
+    from slotkeeper.training import join_processes, resume
 
-    return _finish_training(resume(arguments.run, show_progress=not arguments.quiet))
+    with join_processes() as processes, _one_voice(processes):
+        finished = resume(arguments.run, show_progress=not arguments.quiet, processes=processes)
+        return _finish_training(finished) if processes.is_first else DONE
+
+
+def _quieten_libraries() -> None:
+    """Of several processes each would warn of what is as it should be; PyTorch's core reads this as it is imported."""
+    if find_place(os.environ).world_size > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+@contextmanager
+def _one_voice(processes: Processes) -> Iterator[None]:
+    """Of several processes, let the first with an error tell it; the others, which have it too or lost that one, leave.
+
+    A bug keeps its traceback.
+    """
+    try:
+        yield
+    except BaseException as error:
+        is_heard = processes.claims()
+        if is_heard or not isinstance(error, SlotkeeperError | KeyboardInterrupt):
+            raise
+        raise SystemExit(USER_ERROR) from error
 
 
 def _finish_training(finished: FinishedRun) -> int:

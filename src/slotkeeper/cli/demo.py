@@ -16,7 +16,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.files import write_json
 from slotkeeper.loading import load
 from slotkeeper.track_files import TrackingSummary, track_videos
-from slotkeeper.training import find_run_videos, resume, train
+from slotkeeper.training import Processes, find_run_videos, resume, train
 from slotkeeper.training.run_folder import refuse_unusable
 
 _NUM_TRACKED = 4
@@ -49,7 +49,9 @@ def run_demo(run: Path, *, steps: int | None = None, seed: int | None = None) ->
     _say(1, f"{scenes.num_train} videos to learn from and {scenes.num_val} others to judge by, rendered once")
     find_run_videos(config.data)
     _say(2, f"training {config.training.steps} steps without labels, then scoring the videos it never saw")
-    finished = resume(run) if (run / "config.yaml").exists() else train(config, run)
+    alone = Processes()
+    is_begun = (run / "config.yaml").exists()
+    finished = resume(run, processes=alone) if is_begun else train(config, run, processes=alone)
     items = finished.videos.val[:_NUM_TRACKED]
     _say(3, f"tracking {len(items)} of these videos")
     tracked = _track(items, run)

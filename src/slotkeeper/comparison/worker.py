@@ -32,7 +32,7 @@ from slotkeeper.files import write_json
 from slotkeeper.hardware import choose_device, keep_freed_memory
 from slotkeeper.model import SlotModel
 from slotkeeper.tracking import Tracker
-from slotkeeper.training import FinishedRun, resume, train
+from slotkeeper.training import FinishedRun, Processes, resume, train
 
 DONE, CRASHED, STOPPED = 0, 1, 4
 """Exit codes: there is a result; there is one that says why there are no scores; go on later."""
@@ -79,12 +79,13 @@ def crash_result(task: dict[str, Any], reason: str) -> dict[str, Any]:
 
 
 def _trained(task: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A cell trains in this process alone, whoever started the comparison."""
     run = folder / "run"
     if (run / "config.yaml").exists():
-        finished = resume(run, show_progress=False)
+        finished = resume(run, show_progress=False, processes=Processes())
     else:
         shutil.rmtree(run, ignore_errors=True)  # a start that was interrupted before it wrote its config
-        finished = train(task_config(task), run, show_progress=False)
+        finished = train(task_config(task), run, show_progress=False, processes=Processes())
     device = choose_device(finished.config.training.device)
     loaded = load_model(run)
     sets = {entry["name"]: _scored(finished, entry, device) for entry in task["sets"]}

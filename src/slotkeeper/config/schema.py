@@ -181,9 +181,10 @@ class TrainingConfig:
     clip_length, batch_size: a number, or pairs [from step, number] for a curriculum; a clip_length of "all" is that
     of the shortest video. final_lr_share: the learning rate at the end as a share of its peak (cosine). grad_clip:
     largest norm of the gradient; null for none. ema_decay: per step; 0 keeps no average. precision: "auto" measures
-    whether bf16 is fast here. log_every, sample_every, evaluate_every: steps; 0 for never. log_slot_gradients: the
+    whether bf16 is fast here. checkpoint_activations: keep little of each frame for the backward pass and compute the
+    rest again, which needs less memory and more time. checkpoint_minutes: time between checkpoints of the training; one
+    is always left at the end. log_every, sample_every, evaluate_every: steps; 0 for never. log_slot_gradients: the
     gradient's norm at each frame's slots. evaluate_videos: how many held-out videos are scored then.
-    checkpoint_minutes: time between checkpoints; one is always left at the end.
     """
 
     steps: int = 2000
@@ -197,6 +198,7 @@ class TrainingConfig:
     ema_decay: float = 0.99
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_activations: bool = False
     checkpoint_minutes: float = 5.0
     log_every: int = 20
     log_slot_gradients: bool = True

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Corrector
+from slotkeeper.noise import VideoNoise, given_or_fresh
 from slotkeeper.types import Features, PlacedSlots
 
 _FAINT = 0.3
@@ -27,7 +28,7 @@ class NemCorrector(Corrector):
     trains to predict the next frame, as there. With the encoder `pixels` tokens are RGB, which the decoder `nem` needs.
 
     sigma: standard deviation in the E-step, 0.25 in the authors' code. noise_share: in training, tokens that the M-step
-    (never the E-step) sees replaced by uniform noise; drawn from the global generator, as dropout is.
+    (never the E-step) sees replaced by uniform noise.
     has_gamma_gradient: let gradients flow through gamma; the authors' code doesn't, on video. Deviations: normal
     distributions only (the paper's binary pictures have Bernoulli ones), over all colours together; slots start from
     the initializer and gamma from what they draw (the authors' start at zero, with a random gamma), so the first frame
@@ -78,7 +79,7 @@ class NemCorrector(Corrector):
         draw_xavier(self.recurrent)
 
     def forward(
-        self, slots: PlacedSlots, frame: Features, *, is_first: bool
+        self, slots: PlacedSlots, frame: Features, *, is_first: bool, noise: VideoNoise | None = None
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
         """Iterate; see the class. The returned slots hold the means of the last E-step.
 
@@ -89,7 +90,9 @@ class NemCorrector(Corrector):
         if min(grid) < 4:
             raise ConfigError(f"the nem corrector needs at least 4x4 tokens of a frame, got {grid[0]}x{grid[1]}")
         vectors = slots.slots
-        seen = noisy(tokens, self.noise_share) if self.training and self.noise_share else tokens
+        seen = tokens
+        if self.training and self.noise_share:
+            seen = noisy(tokens, self.noise_share, given_or_fresh(noise, len(tokens)))
         for _ in range(self.num_iterations_first if is_first else self.num_iterations_next):
             means = self.paint(vectors, grid)
             gamma = responsibilities(tokens, means, self.sigma)
@@ -188,7 +191,7 @@ def weighted_residuals(
     return gamma[..., None] * (means - tokens[:, None])
 
 
-def noisy(tokens: Float[Tensor, "b n e"], share: float) -> Float[Tensor, "b n e"]:
+def noisy(tokens: Float[Tensor, "b n e"], share: float, noise: VideoNoise) -> Float[Tensor, "b n e"]:
     """Replace this share of all values by uniform noise in [0, 1]."""
-    is_noise = torch.rand_like(tokens) < share
-    return torch.where(is_noise, torch.rand_like(tokens), tokens)
+    is_noise = noise.uniform(*tokens.shape[1:]).to(tokens.device) < share
+    return torch.where(is_noise, noise.uniform(*tokens.shape[1:]).to(tokens), tokens)

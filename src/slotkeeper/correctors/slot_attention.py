@@ -14,6 +14,7 @@ from slotkeeper.interfaces import Corrector
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.places import coasted, followed, log_density, log_familiarity, remembered
 from slotkeeper.nn.positions import round_grid
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import Features, PlacedSlots, Places
 
 
@@ -86,9 +87,9 @@ class SlotAttention(Corrector):
         )
 
     def forward(
-        self, slots: PlacedSlots, frame: Features, *, is_first: bool
+        self, slots: PlacedSlots, frame: Features, *, is_first: bool, noise: VideoNoise | None = None
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
-        """Iterate; see the class."""
+        """Iterate; see the class. Nothing is drawn."""
         tokens = frame.tokens[:, 0]
         basis = round_grid(*frame.grid, tokens.device)
         colors = frame.colors[:, 0].flatten(2).transpose(1, 2)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from slotkeeper.interfaces import Initializer
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.places import places_at
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import Features, GivenStart, PlacedSlots
 
 _NUM_VALUES = {"points": 2, "boxes": 4, "masks": 6}
@@ -51,7 +52,7 @@ class ConditionalInitializer(Initializer):
     def forward(
         self,
         features: Features,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
         *,
         frame_index: int = 0,
         given: GivenStart | None = None,

@@ -14,6 +14,7 @@ from slotkeeper.interfaces import Initializer
 from slotkeeper.nn.colors import weighted_colors
 from slotkeeper.nn.places import places_at, settled
 from slotkeeper.nn.positions import position_grid
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import Features, GivenStart, PlacedSlots
 
 _NUM_SWEEPS = 12
@@ -82,7 +83,7 @@ class FirstFrameInitializer(Initializer):
     def forward(
         self,
         features: Features,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
         *,
         frame_index: int = 0,
         given: GivenStart | None = None,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Initializer
+from slotkeeper.noise import VideoNoise, given_or_fresh
 from slotkeeper.types import Features, GivenStart, PlacedSlots
 
 
@@ -18,10 +19,10 @@ class GaussianInitializer(Initializer):
 
     is_trainable: whether mean and log-sigma learn; frozen, they stay at their random start. sigma: the start of sigma.
     In training the noise is fresh for each video. In evaluation it comes from a private generator seeded by
-    `noise_seed` and is the same for every video, so results are deterministic; giving a generator draws afresh there
-    too. Where the model has no recurrence, so that each frame begins anew, `noise_per` says whether in training all
-    frames of a video share one noise or each has its own, and `test_noise` whether in evaluation all frames have the
-    one "fixed" noise, stored with the weights, or each "frame" its own, a function of its index.
+    `noise_seed` and is the same for every video, so results are deterministic; giving noise draws afresh there too.
+    Where the model has no recurrence, so that each frame begins anew, `noise_per` says whether in training all frames
+    of a video share one noise or each has its own, and `test_noise` whether in evaluation all frames have the one
+    "fixed" noise, stored with the weights, or each "frame" its own, a function of its index.
     """
 
     fixed_noise: Tensor
@@ -54,20 +55,19 @@ class GaussianInitializer(Initializer):
     def forward(
         self,
         features: Features,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
         *,
         frame_index: int = 0,
         given: GivenStart | None = None,
     ) -> PlacedSlots:
         """Slots that know nothing of the frame."""
-        noise = self._noise(len(features.tokens), generator, frame_index).to(self.mean)
-        return PlacedSlots(slots=self.mean + self.log_sigma.exp() * noise)
+        drawn = self._drawn(len(features.tokens), noise, frame_index).to(self.mean)
+        return PlacedSlots(slots=self.mean + self.log_sigma.exp() * drawn)
 
-    def _noise(self, batch: int, generator: torch.Generator | None, frame_index: int) -> Float[Tensor, "b s d"]:
+    def _drawn(self, batch: int, noise: VideoNoise | None, frame_index: int) -> Float[Tensor, "b s d"]:
         shape = self.fixed_noise.shape
-        if self.training or generator is not None:
-            device = self.mean.device if generator is None else generator.device
-            return torch.randn(batch, *shape, generator=generator, device=device)
+        if self.training or noise is not None:
+            return given_or_fresh(noise, batch).normal(*shape)
         if self.test_noise == "fixed":
             return self.fixed_noise.expand(batch, -1, -1)
         private = torch.Generator().manual_seed((self.noise_seed << 32) + frame_index)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from slotkeeper.interfaces import Initializer
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import Features, GivenStart, PlacedSlots
 
 
@@ -23,7 +24,7 @@ class LearnedInitializer(Initializer):
     def forward(
         self,
         features: Features,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
         *,
         frame_index: int = 0,
         given: GivenStart | None = None,

@@ -10,6 +10,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.initializers.gaussian import GaussianInitializer
 from slotkeeper.interfaces import Initializer
 from slotkeeper.nn.blocks import mlp
+from slotkeeper.noise import VideoNoise, given_or_fresh
 from slotkeeper.types import Features, GivenStart, PlacedSlots
 
 
@@ -58,20 +59,22 @@ class PreheatedInitializer(Initializer):
     def forward(
         self,
         features: Features,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
         *,
         frame_index: int = 0,
         given: GivenStart | None = None,
     ) -> PlacedSlots:
         """Slots that know the frame, and the guess they come from."""
-        cold = self.cold(features, generator, frame_index=frame_index).slots
+        if self.training:
+            noise = given_or_fresh(noise, len(features.tokens))
+        cold = self.cold(features, noise, frame_index=frame_index).slots
         tokens = features.tokens[:, 0]
         guess = self.guess(cold, tokens.detach() if self.is_detached else tokens)
         if not self.training:
             return PlacedSlots(slots=guess, guess=guess)
-        device = guess.device if generator is None else generator.device
-        noise = torch.randn(guess.shape, generator=generator, device=device).to(guess)
-        return PlacedSlots(slots=guess.detach() + self.log_sigma.exp() * noise, guess=guess)
+        assert noise is not None
+        drawn = noise.normal(*guess.shape[1:]).to(guess)
+        return PlacedSlots(slots=guess.detach() + self.log_sigma.exp() * drawn, guess=guess)
 
     def guess(self, cold: Float[Tensor, "b s d"], tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b s d"]:
         """What slots will have become, from draws that know nothing and the frame's tokens."""

@@ -18,6 +18,8 @@ class MaskSparsity(Loss):
     between the two shares of the training named by `ramp`: from the start it would merge what is not yet told apart.
     """
 
+    is_per_frame = True
+
     def __init__(self, *, num_background: int = 1, ramp: tuple[float, float] = (0.3, 0.8)):
         super().__init__()
         if not 0 <= ramp[0] < ramp[1] <= 1:
@@ -39,6 +41,8 @@ class MaskEntropy(Loss):
     Of each pixel, in nats and not normalised: from 0 where one slot has it to the log of the number of slots where all
     share it evenly. The background's slots count as all others do.
     """
+
+    is_per_frame = True
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and pixels."""

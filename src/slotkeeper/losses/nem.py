@@ -21,6 +21,8 @@ class NemLoss(Loss):
     RNN-EM's next-frame loss, over all frames ("all steps" there).
     """
 
+    is_per_frame = True
+
     def __init__(self, *, inter_weight: float = 1.0, prior: float = 0.0):
         super().__init__()
         if not inter_weight >= 0:

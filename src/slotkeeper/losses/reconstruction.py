@@ -14,6 +14,8 @@ from slotkeeper.types import Clip, VideoOutput
 class PixelReconstruction(Loss):
     """Mean squared error between decoded and given frames, per colour value in [0, 1]."""
 
+    is_per_frame = True
+
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time, colours and pixels."""
         return (output.decoded.reconstruction - clip.frames).square().mean()
@@ -25,6 +27,8 @@ class ExpectedError(Loss):
     It exceeds the error of the mixed picture by the slots' variance at each pixel, so blending two wrong colours into
     a right one is paid for, and masks become sure of themselves.
     """
+
+    is_per_frame = True
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time, colours and pixels."""
@@ -43,6 +47,8 @@ class MixtureLikelihood(Loss):
     a slot that explains outlines and nothing else. `edge_tolerance` times the variance of the frame's 3 x 3 pixels
     there is added to sigma squared, so that outlines count less than surfaces.
     """
+
+    is_per_frame = True
 
     def __init__(self, *, sigma: float = 0.1, edge_tolerance: float = 0.0):
         super().__init__()

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Loss
+from slotkeeper.nn.gathering import gather_videos
 from slotkeeper.types import Clip, VideoOutput
 
 
@@ -19,8 +20,9 @@ class SlotContrast(Loss):
     Slots: the corrected ones of each frame (what the grouping module returns), not those predicted for it, scaled to
     length 1. Direction: a slot i of video v at frame t is the question, its answer is slot i of video v at t + 1.
     Axis and negatives: the softmax runs over all slots of all videos of the batch at t + 1, the right one included;
-    slots of frame t are never negatives. Logits: cosine / `temperature`, 0.1 as in the released code, which adds this
-    loss with weight 0.5 to the reconstruction of DINO features. Gradients flow into both frames.
+    slots of frame t are never negatives. Where processes share a batch, it is the whole one. Logits: cosine /
+    `temperature`, 0.1 as in the released code, which adds this loss with weight 0.5 to the reconstruction of DINO
+    features. Gradients flow into both frames.
 
     The released code writes this as a cross-entropy whose class axis is the earlier frame, so there the slots of t + 1
     ask and those of t are the candidates; the paper's formula, which is followed here, asks from the earlier frame.
@@ -42,7 +44,10 @@ class SlotContrast(Loss):
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean cross-entropy in nats over frames t, videos and slots; chance is the log of videos times slots."""
         slots = functional.normalize(output.trajectory.corrected[:, :, self.num_left_out :], dim=-1)
-        everybody = rearrange(slots, "b t s d -> t (b s) d")
-        logits = everybody[:-1] @ everybody[1:].transpose(1, 2) / self.temperature  # t, question, candidate
-        answers = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape[:2])
+        everybody, first_video = gather_videos(slots[:, 1:])
+        questions = rearrange(slots[:, :-1], "b t s d -> t (b s) d")
+        candidates = rearrange(everybody, "b t s d -> t (b s) d")
+        logits = questions @ candidates.transpose(1, 2) / self.temperature  # t, question, candidate
+        answers = torch.arange(questions.shape[1], device=logits.device) + first_video * slots.shape[2]
+        answers = answers.expand(logits.shape[:2])
         return functional.cross_entropy(logits.flatten(0, 1), answers.flatten())

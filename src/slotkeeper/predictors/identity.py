@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from slotkeeper.interfaces import Predictor
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import PastFrames
 
 
@@ -18,7 +18,7 @@ class IdentityPredictor(Predictor):
         slots: Float[Tensor, "b s d"],
         tokens: Float[Tensor, "b n e"],
         past: PastFrames | None = None,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
     ) -> Float[Tensor, "b s d"]:
         """Return the slots unchanged."""
         return slots

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Predictor
+from slotkeeper.nn.dropping import DroppingDecoderLayer
+from slotkeeper.noise import VideoNoise, given_or_fresh
 from slotkeeper.types import PastFrames
 
 
@@ -43,34 +45,33 @@ class SlotFeaturePredictor(Predictor):
         self.num_past = window - 1
         self.ages = nn.Embedding(window, slot_dim)
         self.project = nn.Linear(feature_dim, slot_dim)
-        self.layer = nn.TransformerDecoderLayer(
-            slot_dim, num_heads, hidden_dim, dropout, activation="gelu", batch_first=True, norm_first=False, bias=False
-        )
+        self.layer = DroppingDecoderLayer(slot_dim, num_heads, hidden_dim, dropout)
 
     def forward(
         self,
         slots: Float[Tensor, "b s d"],
         tokens: Float[Tensor, "b n e"],
         past: PastFrames | None = None,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
     ) -> Float[Tensor, "b s d"]:
         """Let slots look for themselves in the next frame; see the class."""
         ages = torch.tensor([1, 0], device=slots.device).expand(len(slots), 2)
-        if self.training and past is not None and past.slots.shape[1] > 1:
-            ages = draw_ages(len(slots), past.slots.shape[1], generator).to(slots.device)
+        if self.training:
+            noise = given_or_fresh(noise, len(slots))
+        if noise is not None and self.training and past is not None and past.slots.shape[1] > 1:
+            ages = draw_ages(past.slots.shape[1], noise).to(slots.device)
             slots = _of_age(past.slots, ages[:, 0] - 1)
             tokens = _of_age(torch.cat((past.tokens, tokens[:, None]), dim=1), ages[:, 1])
         marks = self.ages(ages)
         queries = slots.detach() + marks[:, :1]
         seen = self.project(tokens.detach()) + marks[:, 1:]
-        predicted: Tensor = self.layer(queries.to(seen.dtype), seen)
+        predicted: Tensor = self.layer(queries.to(seen.dtype), seen, noise)
         return predicted
 
 
-def draw_ages(batch: int, num_past: int, generator: torch.Generator | None) -> Int[Tensor, "b 2"]:
+def draw_ages(num_past: int, noise: VideoNoise) -> Int[Tensor, "b 2"]:
     """How many frames before the next one slots (1 to num_past) and tokens (0 to num_past - 1) are taken from."""
-    ages = torch.randint(num_past, (batch, 2), generator=generator, device=generator.device if generator else None)
-    return ages + torch.tensor([1, 0], device=ages.device)
+    return noise.integers(num_past, 2) + torch.tensor([1, 0])
 
 
 def _of_age(values: Float[Tensor, "b p m d"], ages: Int[Tensor, " b"]) -> Float[Tensor, "b m d"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +11,7 @@ from torch.nn import functional
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Predictor
 from slotkeeper.nn.blocks import mlp
+from slotkeeper.noise import VideoNoise
 from slotkeeper.types import PastFrames
 
 
@@ -53,7 +53,7 @@ class TransformerPredictor(Predictor):
         slots: Float[Tensor, "b s d"],
         tokens: Float[Tensor, "b n e"],
         past: PastFrames | None = None,
-        generator: torch.Generator | None = None,
+        noise: VideoNoise | None = None,
     ) -> Float[Tensor, "b s d"]:
         """Let the slots of each video exchange what moves."""
         if self.norm == "post":

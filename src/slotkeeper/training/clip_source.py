@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slotkeeper.build import needs_start
-from slotkeeper.config import Config, TrainingConfig, value_at
+from slotkeeper.config import Config, TrainingConfig, pairs_of, value_at
 from slotkeeper.data import ClipDataset, ClipLoader, SkippedVideo, VideoItem
+from slotkeeper.errors import ConfigError
 from slotkeeper.types import Clip
 
 
@@ -19,16 +20,40 @@ def stage_at(settings: TrainingConfig, step: int) -> dict[str, int]:
     }
 
 
+def check_shares(settings: TrainingConfig, num_processes: int) -> None:
+    """Refuse batches that can't be shared equally.
+
+    Raises:
+        ConfigError: names the batch and the number of processes.
+    """
+    for _, size in pairs_of(settings.batch_size):
+        if size != "all" and size % num_processes:
+            raise ConfigError(
+                f"training.batch_size {size} can't be shared equally by {num_processes} processes; "
+                f"{size // num_processes * num_processes or num_processes} can"
+            )
+
+
 class CurriculumSource:
     """A loader for the present clip length and batch size; a change makes a new one, at the same place in the epoch.
 
-    skipped: videos found unusable so far. has_segments: clips come with their true masks. Close it after use.
+    skipped: videos found unusable so far. has_segments: clips come with their true masks. rank, world_size: this
+    process's part of each batch, as `ClipLoader` takes them. Close it after use.
     """
 
-    def __init__(self, config: Config, items: Sequence[VideoItem], *, show_progress: bool = False):
+    def __init__(
+        self,
+        config: Config,
+        items: Sequence[VideoItem],
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        show_progress: bool = False,
+    ):
         self.has_segments = needs_start(config)
         self.skipped: dict[str, SkippedVideo] = {}
         self._config, self._items, self._show_progress = config, items, show_progress
+        self._rank, self._world_size = rank, world_size
         self._position: Mapping[str, int] = {"epoch": 0, "consumed": 0}
         self._stage: tuple[int, int] | None = None
         self._dataset: ClipDataset | None = None
@@ -77,7 +102,14 @@ class CurriculumSource:
         self._dataset.preload(progress=self._show_progress and is_first)
         self._note_skipped()
         num_workers = self._config.data.num_workers or 0
-        self._loader = ClipLoader(self._dataset, batch_size=batch_size, seed=self._config.seed, num_workers=num_workers)
+        self._loader = ClipLoader(
+            self._dataset,
+            batch_size=batch_size,
+            seed=self._config.seed,
+            num_workers=num_workers,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
         self._loader.load_state_dict(self._position)
         self._stage = (clip_length, batch_size)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from slotkeeper.training.processes import Processes
+
 
 class SlotGradients:
     """Norms of the loss's gradient with respect to each frame's corrected slots, taken while it flows by.
@@ -21,12 +23,16 @@ class SlotGradients:
         if slots.requires_grad:
             slots.register_hook(lambda gradient: self._norms.update({index: gradient.detach().float().norm()}))
 
-    def read(self) -> dict[str, float]:
-        """`slot_gradient/00` and so on by frame, 0 where none arrived; `slot_gradient_ratio`: first over last frame.
+    def norms(self) -> list[float]:
+        """Of each frame, 0 where no gradient arrived; waits for the device."""
+        return [0.0 if norm is None else float(norm) for _, norm in sorted(self._norms.items())]
 
-        Waits for the device.
+    def read(self, processes: Processes | None = None) -> dict[str, float]:
+        """`slot_gradient/00` and so on by frame; `slot_gradient_ratio`: first over last frame.
+
+        processes: those among which the batch is split, if it is.
         """
-        norms = [0.0 if norm is None else float(norm) for _, norm in sorted(self._norms.items())]
+        norms = self.norms() if processes is None else processes.norms(self.norms())
         values = {f"slot_gradient/{index:02d}": norm for index, norm in enumerate(norms)}
         if len(norms) > 1 and norms[-1] > 0:
             values["slot_gradient_ratio"] = norms[0] / norms[-1]

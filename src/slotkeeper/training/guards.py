@@ -50,10 +50,10 @@ class FiniteGuard:
 
 
 class StopRequest:
-    """Whether Ctrl-C or a termination signal has asked to stop; holds the signal's name."""
+    """Whether Ctrl-C or a termination signal has asked to stop: its number, or 0."""
 
     def __init__(self) -> None:
-        self.reason = ""
+        self.number = 0
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, _frame: FrameType | None) -> None:
-        request.reason = "Ctrl-C" if number == signal.SIGINT else "a termination signal"
+        request.number = number
         signal.signal(number, previous[signal.Signals(number)])
 
     try:
@@ -79,3 +79,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def signal_name(number: int) -> str:
+    """How a user knows it."""
+    return "Ctrl-C" if number == signal.SIGINT else "a termination signal"

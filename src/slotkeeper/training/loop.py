@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,10 +25,11 @@ from slotkeeper.checkpoint import (
 )
 from slotkeeper.config import Config
 from slotkeeper.errors import CheckpointError, TrainingError
-from slotkeeper.hardware import choose_device
+from slotkeeper.noise import draw_seeds, spread_seeds
 from slotkeeper.training.clip_source import CurriculumSource, stage_at
+from slotkeeper.training.engine import make_fabric, own_device
 from slotkeeper.training.gradients import SlotGradients
-from slotkeeper.training.guards import FiniteGuard, StopRequest, stop_on_signals
+from slotkeeper.training.guards import FiniteGuard, signal_name, stop_on_signals
 from slotkeeper.training.optimizer import (
     WeightAverage,
     learning_rate,
@@ -36,32 +37,38 @@ from slotkeeper.training.optimizer import (
     optimizer_tensors,
     restore_optimizer,
 )
+from slotkeeper.training.processes import Processes
 from slotkeeper.training.records import Averages, RunLog, Stopwatch
 from slotkeeper.training.step import TrainingStep
 from slotkeeper.training.watching import Watcher
 
 _NUM_KEPT = 2
-_FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 class Trainer:
     """Everything one training holds: model, optimizer, average of the weights, position in the data.
 
     Randomness of a step comes from the seed and the step's number alone, so a resumed training is exact.
-    `config.training.precision` must be chosen already (not "auto").
+    `config.training.precision` must be chosen already (not "auto"). Of several processes each holds all of this for its
+    part of each batch; only the first one writes.
     """
 
-    def __init__(self, config: Config, run: Path, source: CurriculumSource, watcher: Watcher):
+    def __init__(
+        self,
+        config: Config,
+        run: Path,
+        source: CurriculumSource,
+        watcher: Watcher,
+        processes: Processes | None = None,
+    ):
         self.config, self.run, self.source, self.watcher = config, run, source, watcher
+        self.processes = processes or Processes()
         settings = config.training
-        self.device = choose_device(settings.device)
-        self.fabric = Fabric(
-            accelerator=self.device.type,
-            devices=1,
-            precision=_FABRIC_PRECISION[settings.precision],  # type: ignore[arg-type]
-        )
+        self.device = own_device(settings.device, self.processes.place)
+        self.fabric = make_fabric(self.device, settings.precision, self.processes)
         self.model = build_model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.trained = TrainingStep(self.model, build_losses(config, self.model)).train().to(self.device)
+        losses, recompute = build_losses(config, self.model), settings.checkpoint_activations
+        self.trained = TrainingStep(self.model, losses, recompute=recompute).train().to(self.device)
         self.optimizer = make_optimizer(self.trained, settings)
         self.average = WeightAverage(self.model, settings.ema_decay)
         self.step_module, self.fabric_optimizer = self.fabric.setup(self.trained, self.optimizer)
@@ -83,7 +90,7 @@ class Trainer:
             self.source.open(**self._stage(self.step))
         self._started = time.perf_counter() - self.seconds
         last_saved = time.perf_counter()
-        with stop_on_signals() as stop, RunLog(self.run, first_step=self.step) as log, self._bar(show_progress) as bar:
+        with stop_on_signals() as stop, self._log() as log, self._bar(show_progress) as bar:
             if self.last_checkpoint is None:
                 self.save()
             while self.step < self.config.training.steps:
@@ -92,9 +99,11 @@ class Trainer:
                 bar.update(frames)
                 self._record(log, bar)
                 self._look(log)
-                if stop.reason and self.step < self.config.training.steps:
-                    self._stop(stop)
-                if time.perf_counter() - last_saved > 60 * self.config.training.checkpoint_minutes:
+                is_due = time.perf_counter() - last_saved > 60 * self.config.training.checkpoint_minutes
+                stop_signal, saves = self.processes.largest(stop.number, is_due and self.processes.is_first)
+                if stop_signal and self.step < self.config.training.steps:
+                    self._stop(stop_signal)
+                if saves:
                     self.save()
                     last_saved = time.perf_counter()
             self.save()
@@ -114,7 +123,7 @@ class Trainer:
         return {"num_parameters": in_model, "num_loss_parameters": _num_trained(self.trained) - in_model}
 
     def save(self) -> Path:
-        """Write a checkpoint of the present step, once the last step is known to be finite.
+        """Write a checkpoint of the present step, once the last step is known to be finite; the first process does.
 
         Raises:
             TrainingError: it was not.
@@ -122,6 +131,12 @@ class Trainer:
         """
         self.guard.check(self.last_checkpoint)
         folder = checkpoint_folder(self.run, self.step)
+        if self.last_checkpoint != folder and self.processes.is_first:
+            self._write(folder)
+        self.last_checkpoint = folder
+        return folder
+
+    def _write(self, folder: Path) -> None:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"losses/{name}": value for name, value in self.trained.loss_tensors().items()}
         tensors |= optimizer_tensors(self.trained.trained_parameters(), self.optimizer)
@@ -131,11 +146,8 @@ class Trainer:
             "seconds_waited": self.seconds_waited,
             "data": self.source.state(),
         }
-        if self.last_checkpoint != folder:
-            write_model(folder, self.average.weights, self.config, TrainingState(tensors=tensors, values=values))
-            self.last_checkpoint = folder
-            keep_newest(self.run, _NUM_KEPT)
-        return folder
+        write_model(folder, self.average.weights, self.config, TrainingState(tensors=tensors, values=values))
+        keep_newest(self.run, _NUM_KEPT)
 
     def restore(self, folder: Path) -> None:
         """Go on from a checkpoint.
@@ -158,7 +170,7 @@ class Trainer:
         self.last_checkpoint = folder
 
     def train_step(self) -> int:
-        """One update of the weights; returns the number of frames seen."""
+        """One update of the weights; returns the number of frames seen by all processes."""
         settings = self.config.training
         before = time.perf_counter()
         clip = self.source.next_clip(**self._stage(self.step))
@@ -169,11 +181,7 @@ class Trainer:
             group["lr"] = learning_rate(settings, self.step)
         self.slot_gradients = SlotGradients()
         watches = settings.log_slot_gradients and self._is_logged(self.step + 1)
-        step_seed = (self.config.seed << 32) + self.step
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(step_seed)
-            generator = torch.Generator().manual_seed(step_seed)
+        with self._seeded(len(frames)) as generator, self.processes.listening():
             losses = self.step_module(
                 frames,
                 times,
@@ -188,12 +196,26 @@ class Trainer:
         self.fabric_optimizer.zero_grad(set_to_none=True)
         self.average.update(self.step)
         self.step += 1
-        observed = {name: value.detach() for name, value in losses.items()} | {"gradient_norm": norm.detach()}
+        observed = {name: value.detach() for name, value in self.processes.mean(losses).items()}
+        observed["gradient_norm"] = norm.detach()
         self.guard.watch(self.step, {"the loss": observed["loss"], "the gradient": norm}, self.last_checkpoint)
-        num_frames = frames.shape[0] * frames.shape[1]
+        num_frames = frames.shape[0] * frames.shape[1] * self.processes.world_size
         self.averages.add(observed)
         self.stopwatch.add(waited=waited, frames=num_frames)
         return num_frames
+
+    @contextmanager
+    def _seeded(self, num_videos: int) -> Iterator[torch.Generator]:
+        """The generator of this step's noise, standing where this process's videos come; the global one is seeded, too.
+
+        The latter is for components from elsewhere; what they draw differs between processes.
+        """
+        step_seed, rank = (self.config.seed << 32) + self.step, self.processes.rank
+        generator = torch.Generator().manual_seed(step_seed)
+        draw_seeds(rank * num_videos, generator)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(spread_seeds([step_seed], rank)[0] if rank else step_seed)
+            yield generator
 
     def _stage(self, step: int) -> dict[str, int]:
         return stage_at(self.config.training, step)
@@ -213,10 +235,16 @@ class Trainer:
         assert norm is not None
         return norm
 
-    def _record(self, log: RunLog, bar: tqdm[Any]) -> None:
+    def _log(self) -> RunLog | nullcontext[None]:
+        return RunLog(self.run, first_step=self.step) if self.processes.is_first else nullcontext()
+
+    def _record(self, log: RunLog | None, bar: tqdm[Any]) -> None:
         """Write a line of the log where one is due."""
         settings = self.config.training
         if not self._is_logged(self.step):
+            return
+        slot_gradients = self.slot_gradients.read(self.processes)
+        if log is None:
             return
         means = self.averages.read()
         speed = self.stopwatch.read()
@@ -226,15 +254,15 @@ class Trainer:
             **self._stage(self.step - 1),
         }
         bar.set_postfix_str(f"step {self.step}/{settings.steps} loss {means['loss']:.4g}")
-        log.write(self.step, means | speed | schedule | self.slot_gradients.read())
+        log.write(self.step, means | speed | schedule | slot_gradients)
 
     def _is_logged(self, step: int) -> bool:
         every = self.config.training.log_every
         return every > 0 and (step % every == 0 or step == self.config.training.steps)
 
-    def _look(self, log: RunLog) -> None:
+    def _look(self, log: RunLog | None) -> None:
         """Let the watcher see the averaged model where that is due; the time it takes is not the training's."""
-        if not (self.watcher.wants_pictures(self.step) or self.watcher.wants_scores(self.step)):
+        if log is None or not (self.watcher.wants_pictures(self.step) or self.watcher.wants_scores(self.step)):
             return
         self.guard.check(self.last_checkpoint)
         before = time.perf_counter()
@@ -244,10 +272,12 @@ class Trainer:
         self._started += looked
         self.stopwatch.pause(looked)
 
-    def _stop(self, stop: StopRequest) -> None:
+    def _stop(self, number: int) -> None:
         folder = self.save()
+        self.processes.wait()
         raise TrainingError(
-            f"stopped by {stop.reason} at step {self.step}; saved in {folder}; go on by 'slotkeeper resume {self.run}'"
+            f"stopped by {signal_name(number)} at step {self.step}; saved in {folder}; "
+            f"go on by 'slotkeeper resume {self.run}'"
         )
 
     def _bar(self, show_progress: bool) -> tqdm[Any]:
@@ -257,7 +287,7 @@ class Trainer:
             initial=self._num_frames(self.step),
             desc="training",
             unit="frame",
-            disable=not show_progress,
+            disable=not (show_progress and self.processes.is_first),
             mininterval=0.5,
             dynamic_ncols=True,
         )

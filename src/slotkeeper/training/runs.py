@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slotkeeper.build import build_losses, build_model, check_frame_size, load_model, resolved
-from slotkeeper.checkpoint import list_checkpoints
-from slotkeeper.config import Config, load_config
+from slotkeeper.checkpoint import checkpoint_folder, list_checkpoints
+from slotkeeper.config import Config, DataConfig, config_yaml, load_config
 from slotkeeper.data import SkippedVideo, VideoItem, data_fingerprint
 from slotkeeper.errors import CheckpointError, DataError
 from slotkeeper.evaluation import Evaluation, evaluate
 from slotkeeper.files import write_json
 from slotkeeper.hardware import choose_device, choose_precision
-from slotkeeper.training.clip_source import CurriculumSource, stage_at
+from slotkeeper.training.clip_source import CurriculumSource, check_shares, stage_at
+from slotkeeper.training.engine import own_device
 from slotkeeper.training.loop import Trainer
+from slotkeeper.training.processes import Processes, join_processes
 from slotkeeper.training.run_folder import create_run, drop_lines_after, locked, read_fingerprints, refuse_unusable
 from slotkeeper.training.videos import RunVideos, check_lengths, find_run_videos, with_known_lengths
 from slotkeeper.training.watching import Watcher
@@ -32,7 +34,8 @@ class FinishedRun:
     """A run that reached its last step.
 
     metrics: as in `metrics.json`. evaluation: of the held-out videos, if any has usable masks. skipped: training videos
-    that could not be used, by id. skipped_held_out: held-out ones, as far as they were looked at or scored.
+    that could not be used, by id. skipped_held_out: held-out ones, as far as they were looked at or scored. Of several
+    processes the first one alone has the scores.
     """
 
     run: Path
@@ -44,38 +47,57 @@ class FinishedRun:
     skipped_held_out: dict[str, SkippedVideo]
 
 
-def train(config: Config, run: str | Path, *, show_progress: bool = True) -> FinishedRun:
+def train(
+    config: Config, run: str | Path, *, show_progress: bool = True, processes: Processes | None = None
+) -> FinishedRun:
     """Train from scratch into a new run folder.
+
+    processes: those that train together; None for all that torchrun or srun started.
 
     Raises:
         ConfigError: a component or setting is wrong, or a GPU is asked for where there is none.
         DataError: there are no videos, or none is long enough, or none can be read.
         OutputError: the folder can't be written, or isn't empty.
-        TrainingError: a loss was not finite, or a signal asked to stop.
+        TrainingError: a loss was not finite, a signal asked to stop, or another process has ended.
     """
-    run = Path(run)
-    device = choose_device(config.training.device)
+    with _joined(processes) as together:
+        return _train(config, Path(run), together, show_progress=show_progress and together.is_first)
+
+
+def _train(config: Config, run: Path, processes: Processes, *, show_progress: bool) -> FinishedRun:
+    check_shares(config.training, processes.world_size)
+    device = own_device(config.training.device, processes.place)
     model = build_model(config)  # a wrong setting is named before anything is written
     build_losses(config, model)
     check_frame_size(model, config.data.size)
-    refuse_unusable(run)
-    videos = find_run_videos(config.data, show_progress=show_progress)
+    if processes.is_first:
+        refuse_unusable(run)
+    videos = _find_videos(config.data, processes, show_progress=show_progress)
     config = with_known_lengths(config, videos.train)
     check_lengths(videos.train, config)
-    with closing(CurriculumSource(config, videos.train, show_progress=show_progress)) as source:
+    with closing(_source(config, videos, processes, show_progress=show_progress)) as source:
         source.open(**stage_at(config.training, 0))  # so are videos of which none can be used
-        with locked(run):
-            refuse_unusable(run)
-            precision = choose_precision(config.training.precision, device)
+        with _locked(run, processes):
+            if processes.is_first:
+                refuse_unusable(run)
+                precision = choose_precision(config.training.precision, device)
+                config = replace(config, training=replace(config.training, precision=precision))
+            precision = processes.from_first(config.training.precision)
             config = resolved(replace(config, training=replace(config.training, precision=precision)))
-            create_run(run, config, {"train": data_fingerprint(videos.train)})
-            return _fit(config, run, videos, source, [], show_progress=show_progress)
+            fingerprint = data_fingerprint(videos.train)
+            processes.require_same("kind of device", device.type)
+            processes.require_same("settings", config_yaml(config))
+            processes.require_same("training videos", fingerprint)
+            if processes.is_first:
+                create_run(run, config, {"train": fingerprint})
+            return _fit(config, run, videos, source, processes, [], show_progress=show_progress)
 
 
-def resume(run: str | Path, *, show_progress: bool = True) -> FinishedRun:
+def resume(run: str | Path, *, show_progress: bool = True, processes: Processes | None = None) -> FinishedRun:
     """Go on with a run from its newest whole checkpoint; a finished run is left as it is.
 
-    Damaged checkpoints are named on stderr and set aside as `damaged-step-...`, unless there is no whole one.
+    Damaged checkpoints are named on stderr and set aside as `damaged-step-...`, unless there is no whole one. The
+    number of processes may be another than before. processes: as `train` takes it.
 
     Raises:
         CheckpointError: the folder is no run, or all its checkpoints are damaged.
@@ -83,20 +105,56 @@ def resume(run: str | Path, *, show_progress: bool = True) -> FinishedRun:
         OutputError: another process is training in this run, or the folder can't be written.
         TrainingError: as `train`.
     """
-    run = Path(run)
+    with _joined(processes) as together:
+        return _resume(Path(run), together, show_progress=show_progress and together.is_first)
+
+
+def _resume(run: Path, processes: Processes, *, show_progress: bool) -> FinishedRun:
     if not (run / "config.yaml").exists():
         raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
     config = load_config(run / "config.yaml")
-    with locked(run):
-        videos = find_run_videos(config.data, show_progress=show_progress)
+    check_shares(config.training, processes.world_size)
+    with _locked(run, processes):
+        videos = _find_videos(config.data, processes, show_progress=show_progress)
         if read_fingerprints(run).get("train") != data_fingerprint(videos.train):
             raise DataError(f"the videos in {videos.root} are not those that {run} began with (see its data.json)")
-        with closing(CurriculumSource(config, videos.train, show_progress=show_progress)) as source:
-            return _fit(config, run, videos, source, list_checkpoints(run), show_progress=show_progress)
+        processes.require_same("kind of device", own_device(config.training.device, processes.place).type)
+        with closing(_source(config, videos, processes, show_progress=show_progress)) as source:
+            return _fit(config, run, videos, source, processes, list_checkpoints(run), show_progress=show_progress)
+
+
+def _joined(processes: Processes | None) -> AbstractContextManager[Processes]:
+    return join_processes() if processes is None else nullcontext(processes)
+
+
+def _locked(run: Path, processes: Processes) -> AbstractContextManager[None]:
+    return locked(run) if processes.is_first else nullcontext()
+
+
+def _find_videos(data: DataConfig, processes: Processes, *, show_progress: bool) -> RunVideos:
+    """Built-in scenes are rendered by the first process while the others wait."""
+    if processes.is_first:
+        videos = find_run_videos(data, show_progress=show_progress)
+    processes.wait()
+    return videos if processes.is_first else find_run_videos(data, show_progress=False)
+
+
+def _source(config: Config, videos: RunVideos, processes: Processes, *, show_progress: bool) -> CurriculumSource:
+    rank, world_size = processes.rank, processes.world_size
+    return CurriculumSource(config, videos.train, rank=rank, world_size=world_size, show_progress=show_progress)
 
 
 def _restore(trainer: Trainer, checkpoints: Sequence[Path]) -> None:
-    """Go to the newest checkpoint that is whole; those that aren't are set aside."""
+    """Go to the newest checkpoint that is whole; of several processes the first one chooses it."""
+    if trainer.processes.is_first:
+        _restore_newest(trainer, checkpoints)
+    step = trainer.processes.from_first(trainer.step if checkpoints else None)
+    if step is not None and not trainer.processes.is_first:
+        trainer.restore(checkpoint_folder(trainer.run, step))
+
+
+def _restore_newest(trainer: Trainer, checkpoints: Sequence[Path]) -> None:
+    """Those that are damaged are set aside."""
     damaged: list[Path] = []
     for folder in reversed(checkpoints):
         try:
@@ -116,25 +174,30 @@ def _fit(
     run: Path,
     videos: RunVideos,
     source: CurriculumSource,
+    processes: Processes,
     checkpoints: Sequence[Path],
     *,
     show_progress: bool,
 ) -> FinishedRun:
-    watcher = Watcher(config, run, videos.val or [replace(item, masks=None) for item in videos.train])
-    trainer = Trainer(config, run, source, watcher)
+    seen = videos.val or [replace(item, masks=None) for item in videos.train]
+    watcher = Watcher(config, run, seen if processes.is_first else [])
+    trainer = Trainer(config, run, source, watcher, processes)
     _restore(trainer, checkpoints)
-    drop_lines_after(run / "metrics.jsonl", trainer.step)
+    if processes.is_first:
+        drop_lines_after(run / "metrics.jsonl", trainer.step)
     trainer.fit(show_progress=show_progress)
     source.close()
+    processes.part()
     metrics: dict[str, Any] = {"steps": trainer.step} | trainer.sizes() | trainer.speed()
     bare = {item.video_id for item in videos.val if item.masks is None}  # nothing but pictures is made of these
     held_out = {name: video for name, video in watcher.skipped.items() if name in bare}
     evaluation = None
-    if len(bare) < len(videos.val):
+    if processes.is_first and len(bare) < len(videos.val):
         evaluation, unusable = _score(config, run, videos.val, show_progress=show_progress)
         metrics |= evaluation.as_json() if evaluation else {}
         held_out |= unusable
-    write_json(run / "metrics.json", metrics)
+    if processes.is_first:
+        write_json(run / "metrics.json", metrics)
     return FinishedRun(
         run=run,
         config=config,

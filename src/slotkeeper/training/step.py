@@ -16,7 +16,8 @@ from slotkeeper.checkpoint import load_weights
 from slotkeeper.data import start_from_segments
 from slotkeeper.interfaces import Loss
 from slotkeeper.model import SlotModel, Watch
-from slotkeeper.types import Clip, GivenStart
+from slotkeeper.nn.recompute import judge_by_frame
+from slotkeeper.types import Clip, GivenStart, VideoOutput
 
 _Value = TypeVar("_Value")
 
@@ -25,12 +26,13 @@ class TrainingStep(nn.Module):
     """The model and its losses as one module, so that data-parallel wrappers see one call per step.
 
     The model may run in bf16; losses see its trajectory and its decoded pictures in float32. A loss may have networks
-    of its own: they are trained and saved beside the model and are no part of it.
+    of its own: they are trained and saved beside the model and are no part of it. recompute: as the model takes it.
     """
 
-    def __init__(self, model: SlotModel, losses: Sequence[tuple[str, float, Loss]]):
+    def __init__(self, model: SlotModel, losses: Sequence[tuple[str, float, Loss]], *, recompute: bool = False):
         super().__init__()
         self.model = model
+        self.recompute = recompute
         self.losses = nn.ModuleList([loss for _, _, loss in losses])
         self.terms = [(name, weight) for name, weight, _ in losses]
 
@@ -48,19 +50,27 @@ class TrainingStep(nn.Module):
         first_segments: true ones of the first frames, for models that are given a start; no loss sees them. watch: as
         the model takes it.
         """
-        output = self.model(frames, generator, given=self._given(first_segments, frames.device), watch=watch)
+        given = self._given(first_segments, frames.device)
+        output = self.model(frames, generator, given=given, watch=watch, recompute=self.recompute)
         clip = Clip(frames=frames, times=times)
         with torch.autocast(frames.device.type, enabled=False):
             output = replace(output, trajectory=_in_float32(output.trajectory), decoded=_in_float32(output.decoded))
-            values = [loss(clip, output, progress=progress) for loss in self.losses]
+            values = [self._judged(loss, clip, output, progress) for loss in self.losses]
             total = torch.stack([weight * value for (_, weight), value in zip(self.terms, values, strict=True)]).sum()
         return {"loss": total} | {f"loss/{name}": value for (name, _), value in zip(self.terms, values, strict=True)}
+
+    def _judged(self, loss: nn.Module, clip: Clip, output: VideoOutput, progress: float) -> Tensor:
+        assert isinstance(loss, Loss)
+        if self.recompute and loss.is_per_frame:
+            return judge_by_frame(loss, clip, output, progress)
+        value: Tensor = loss(clip, output, progress=progress)
+        return value
 
     def _given(self, first_segments: Int[Tensor, "b height width"] | None, device: torch.device) -> GivenStart | None:
         if first_segments is None:
             return None
         room = self.model.num_slots - self.model.initializer.num_background
-        return start_from_segments(first_segments, room).to(device)
+        return start_from_segments(first_segments.cpu(), room).to(device)
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """What the optimizer moves: the model's parameters by their own names, a loss's as "<loss>/<name>"."""
