@@ -33,6 +33,12 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _video(text: str) -> str:
+    """A path as it was written: `-` is a stream, `./-` a file."""
+    _path(text)
+    return text
+
+
 def _number(least: int) -> Callable[[str], int]:
     """A whole number from `least` on."""
 
@@ -126,7 +132,11 @@ def _add_comparing(commands: _Commands) -> None:  # type: ignore[type-arg]
 def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
     track = commands.add_parser("track", help="follow the objects of video files")
     track.add_argument(
-        "videos", nargs="+", type=_path, metavar="VIDEO", help="video files, folders of frames, folders of videos"
+        "videos",
+        nargs="+",
+        type=_video,
+        metavar="VIDEO",
+        help="video files, folders of frames, folders of videos, or - for a stream on standard input",
     )
     track.add_argument("--model", default="default", metavar="RUN_OR_MODEL", help=f"a run or a model folder {_DEFAULT}")
     track.add_argument("--out", type=_path, required=True, metavar="DIR", help="results, one folder per video")

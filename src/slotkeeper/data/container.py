@@ -16,7 +16,6 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
-from av.format import Flags as ContainerFlags
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
@@ -28,6 +27,7 @@ from slotkeeper.errors import VideoError
 _NUM_FORGIVEN_FRAMES = 2
 """Decoders silently drop a leading picture or two of some whole files (open groups of pictures)."""
 _FALLBACK_RATE = Fraction(25)
+_AVFMT_TS_DISCONT = 0x0200
 _IDENTITY = (1, 0, 0, 1)
 
 
@@ -238,7 +238,7 @@ class FilePass:
 
 def may_jump(container: InputContainer) -> bool:
     """Whether the format allows its stamps to jump and to begin again (MPEG transport and program streams)."""
-    return bool(container.format.flags & ContainerFlags.ts_discont.value)
+    return bool(container.format.flags & _AVFMT_TS_DISCONT)
 
 
 def _seconds(frame: av.VideoFrame, stamp: int | None) -> float | None:

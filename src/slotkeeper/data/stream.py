@@ -141,6 +141,7 @@ class _StreamPass(FilePass):
             decoded = self._decode(container, stream)
             first = next(decoded, None)
             if first is None:
+                self._reason = self._pipe.stopped_by or self._reason
                 raise self._no_frame()
             info = self._described(container, stream, first)
         except BaseException:

@@ -26,9 +26,10 @@ from slotkeeper.checkpoint import (
 from slotkeeper.config import Config
 from slotkeeper.errors import CheckpointError, TrainingError
 from slotkeeper.hardware import choose_device
+from slotkeeper.stopping import StopRequest, stop_on_signals
 from slotkeeper.training.clip_source import CurriculumSource, stage_at
 from slotkeeper.training.gradients import SlotGradients
-from slotkeeper.training.guards import FiniteGuard, StopRequest, stop_on_signals
+from slotkeeper.training.guards import FiniteGuard
 from slotkeeper.training.optimizer import (
     WeightAverage,
     learning_rate,
