@@ -2,8 +2,8 @@
 
 python -m reliability.stream_source SCENES --frames 1000 [--kind mkv] [--seed 0]
 
-Objects move, enter and leave within a scene, and all change at a cut. Says on stderr, a number per line, how many frames
-are written.
+Objects move, enter and leave within a scene, and all change at a cut. Says on stderr, a number per line, how many
+frames are written.
 """
 
 from __future__ import annotations

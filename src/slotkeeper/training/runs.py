@@ -20,7 +20,14 @@ from slotkeeper.files import write_json
 from slotkeeper.hardware import choose_device, choose_precision
 from slotkeeper.training.clip_source import CurriculumSource, stage_at
 from slotkeeper.training.loop import Trainer
-from slotkeeper.training.run_folder import create_run, drop_lines_after, locked, read_fingerprints, refuse_unusable
+from slotkeeper.training.run_folder import (
+    create_run,
+    drop_lines_after,
+    locked,
+    read_fingerprints,
+    refuse_unusable,
+    tidy,
+)
 from slotkeeper.training.videos import RunVideos, check_lengths, find_run_videos, with_known_lengths
 from slotkeeper.training.watching import Watcher
 
@@ -66,6 +73,7 @@ def train(config: Config, run: str | Path, *, show_progress: bool = True) -> Fin
         source.open(**stage_at(config.training, 0))  # so are videos of which none can be used
         with locked(run):
             refuse_unusable(run)
+            tidy(run)
             precision = choose_precision(config.training.precision, device)
             config = resolved(replace(config, training=replace(config.training, precision=precision)))
             create_run(run, config, {"train": data_fingerprint(videos.train)})
@@ -88,6 +96,7 @@ def resume(run: str | Path, *, show_progress: bool = True) -> FinishedRun:
         raise CheckpointError(f"{run} is not a run folder: it has no config.yaml")
     config = load_config(run / "config.yaml")
     with locked(run):
+        tidy(run)
         videos = find_run_videos(config.data, show_progress=show_progress)
         if read_fingerprints(run).get("train") != data_fingerprint(videos.train):
             raise DataError(f"the videos in {videos.root} are not those that {run} began with (see its data.json)")
