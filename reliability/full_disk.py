@@ -153,7 +153,8 @@ def run(arguments: list[str]) -> tuple[int | str, str]:
             code: int | str = slotkeeper(arguments)
         except Exception as error:
             code = f"{type(error).__name__}: {error}"
-    return code, said.getvalue().strip()
+    lines = [line.rsplit("\r", 1)[-1] for line in said.getvalue().splitlines()]
+    return code, "\n".join(line for line in lines if line and "video/s]" not in line)
 
 
 def snapshot(disk: Path) -> dict[str, bytes]:

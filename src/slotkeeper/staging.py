@@ -38,10 +38,17 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         try:
             yield staging
             _publish(staging, folder, names)
+        except OutputError as error:
+            raise without_hidden(error, staging, folder) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"can't write results to {folder}: {error.strerror or error}") from error
+
+
+def without_hidden(error: OutputError, staging: Path, folder: Path) -> OutputError:
+    """The same sentence, with the place that the user knows."""
+    return OutputError(str(error).replace(str(staging), str(folder)))
 
 
 def _publish(staging: Path, folder: Path, names: Sequence[str]) -> None:

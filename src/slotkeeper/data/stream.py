@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from io import IOBase
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,7 +37,7 @@ class StreamReader:
         num_threads: decoding threads; 0 lets the library choose.
     """
 
-    def __init__(self, file: BinaryIO, *, name: str = "standard input", num_threads: int = 1) -> None:
+    def __init__(self, file: BinaryIO | IOBase, *, name: str = "standard input", num_threads: int = 1) -> None:
         self.problem: str | None = None
         """After iteration: a sentence saying how the stream broke off, or None."""
         self._pass = _StreamPass(_Pipe(file), name=name, num_threads=num_threads)
@@ -90,8 +91,8 @@ def open_standard_input() -> StreamReader:
 class _Pipe:
     """What the decoding library reads from: has no way back, and ends when it is told to."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._read: Any = getattr(file, "read1", file.read)  # gives what is there instead of waiting for more
+    def __init__(self, file: Any) -> None:
+        self._read = getattr(file, "read1", file.read)  # gives what is there instead of waiting for more
         self.end = StreamEnd()
         self.num_bytes = 0
         self.num_silent_bytes = 0
@@ -136,6 +137,7 @@ class _StreamPass(FilePass):
         """Read the header and one frame, which is kept for `frames`."""
         container = self._open()
         try:
+            self._format = container.format.name
             stream = self._stream(container)
             check_picture_size(stream.codec_context.width, stream.codec_context.height, self._path)
             decoded = self._decode(container, stream)
@@ -149,10 +151,17 @@ class _StreamPass(FilePass):
             raise
         self._num_damaged, self._reason = 0, ""
         self._container, self._decoded = container, chain([first], decoded)
-        self._format = container.format.name
         # Whoever writes into a pipe doesn't know the length yet; MP4 alone lists its frames before they come.
         declared = info.num_frames_declared if "mp4" in self._format else None
         return replace(info, num_frames_declared=declared, duration=None)
+
+    def _no_frame(self) -> VideoError:
+        if "mp4" in self._format and not self._pipe.stopped_by:
+            return VideoError(
+                f"{self._path} is an MP4 file that can't be read in one pass, since its index stands at its end; "
+                "give the file's name instead"
+            )
+        return super()._no_frame()
 
     def frames(self, info: VideoInfo) -> Iterator[VideoFrame]:
         """What is left of the stream."""

@@ -28,6 +28,7 @@ from slotkeeper.files import folder_lock, remove_leftovers, write_json
 from slotkeeper.scenes.families import SceneFamily, find_family
 from slotkeeper.scenes.physics import FRAMES_PER_SECOND
 from slotkeeper.scenes.render import RenderedVideo, check_numbers, render_video
+from slotkeeper.staging import without_hidden
 
 SCENES_VERSION = 1
 TRUTH_KINDS = ("masks", "amodal", "depth", "flow")
@@ -195,6 +196,8 @@ def render_one(destination: Path, plan: RenderPlan, index: int) -> int:
         if extra:
             np.savez_compressed(partial / "truth.npz", **extra)
         _put_in_place(partial, folder)
+    except OutputError as error:
+        raise without_hidden(error, partial, folder) from error
     except OSError as error:
         raise OutputError(f"can't write {folder}: {error.strerror or error}") from error
     finally:
