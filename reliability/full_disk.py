@@ -160,7 +160,11 @@ def run(arguments: list[str]) -> tuple[int | str, str]:
 def snapshot(disk: Path) -> dict[str, bytes]:
     """All files in sight."""
     files = [path for path in disk.rglob("*") if path.is_file() and path.name != _BALLAST]
-    return {str(path.relative_to(disk)): path.read_bytes() for path in files if not _is_hidden(path, disk)}
+    return {
+        str(path.relative_to(disk)): path.read_bytes()
+        for path in files
+        if not _is_hidden(path, disk) and not path.name.startswith("events.out.")  # these are named by time
+    }
 
 
 def _is_hidden(path: Path, disk: Path) -> bool:
