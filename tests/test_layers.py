@@ -12,7 +12,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "slotkeeper"
 
 LAYERS = [
     ["errors", "types", "noise"],
-    ["interfaces", "files"],
+    ["interfaces", "files", "stopping"],
+    ["staging"],
     ["catalog"],
     ["nn"],
     ["data"],

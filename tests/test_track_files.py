@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import signal
 import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from color_model import BLUE, GREY, RED, color_model, draw_squares, write_h264
 from numbered_videos import write_images
+from streams import video_bytes
 
-from slotkeeper.errors import OutputError, VideoError
+from slotkeeper.data import Start
+from slotkeeper.errors import DataError, OutputError, VideoError
+from slotkeeper.export import ResultsWriter
+from slotkeeper.files import folder_lock
 from slotkeeper.track_files import RESULT_FILES, name_results, track_videos
-from slotkeeper.tracking import Tracker
+from slotkeeper.tracking import TrackedFrame, Tracker
 
 
 def tracker() -> Tracker:
@@ -95,6 +104,75 @@ def test_a_truncated_video_gives_the_frames_there_are_and_counts_as_skipped(tmp_
     assert json.loads((video.folder / "tracks.json").read_text())["info"]["problem"] == video.problem
 
 
+def stream_of(num_frames: int) -> bytes:
+    pixels = draw_squares([(RED, 16, lambda t: (2 + t % 40, 20))], num_frames=num_frames, size=(48, 64))
+    return video_bytes(list(pixels), "ts")
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Gives the bytes that are on standard input."""
+
+    def put(content: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return put
+
+
+def test_a_stream_is_tracked_like_a_file(tmp_path: Path, piped: Callable[[bytes], None]):
+    piped(stream_of(30))
+    (tmp_path / "same.ts").write_bytes(stream_of(30))
+    (tmp_path / "-").write_bytes(stream_of(5))
+    with contextlib.chdir(tmp_path):
+        summary = track_videos(["-", "same.ts", "./-", "-"], tracker(), tmp_path / "out", show_progress=False)
+    assert summary.exit_code == 0
+    assert [(video.folder.name, video.num_frames) for video in summary.tracked] == [
+        ("stream", 30),
+        ("same", 30),
+        ("-", 5),
+    ]
+    for name in ("tracks.csv", "mot.txt"):
+        assert (tmp_path / "out" / "stream" / name).read_text() == (tmp_path / "out" / "same" / name).read_text()
+
+
+def test_a_stream_that_breaks_off_or_is_no_video(tmp_path: Path, piped: Callable[[bytes], None]):
+    piped(stream_of(30)[:-100])
+    (video,) = track_videos("-", tracker(), tmp_path / "out", show_progress=False).tracked
+    assert 20 < video.num_frames <= 30
+    (entry,) = json.loads((tmp_path / "out" / "skipped.json").read_text())
+    assert (entry["input"], entry["results"]) == ("-", str(tmp_path / "out" / "stream"))
+    assert entry["reason"].startswith("standard input breaks off after")
+    piped(b"")
+    with pytest.raises(VideoError, match=r"^standard input is empty"):
+        track_videos(["-"], tracker(), tmp_path / "out", show_progress=False)
+
+
+def test_ctrl_c_ends_a_stream_and_keeps_what_came(
+    tmp_path: Path, piped: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
+):
+    piped(stream_of(300))
+    add = ResultsWriter.add
+
+    def interrupted(results: ResultsWriter, frame: TrackedFrame) -> None:
+        if frame.index == 5:
+            signal.raise_signal(signal.SIGINT)
+        add(results, frame)
+
+    monkeypatch.setattr(ResultsWriter, "add", interrupted)
+    summary = track_videos(["-"], tracker(), tmp_path / "out", show_progress=False)
+    assert summary.exit_code == 3
+    assert 6 <= summary.tracked[0].num_frames < 300
+    assert "was stopped by Ctrl-C" in str(summary.tracked[0].problem)
+
+
+def test_the_start_of_a_stream_is_checked_before_anything_is_written(tmp_path: Path, piped: Callable[[bytes], None]):
+    piped(stream_of(10))
+    outside = Start(boxes=np.array([[0.0, 0, 900, 900]]))
+    with pytest.raises(DataError, match="900"):
+        track_videos(["-"], tracker(), tmp_path / "out", starts=outside, show_progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_only_broken_inputs_are_an_error(tmp_path: Path):
     with pytest.raises(VideoError, match=r"no such video.*a\.mp4"):
         track_videos([tmp_path / "a.mp4"], tracker(), tmp_path / "out", show_progress=False)
@@ -153,6 +231,22 @@ def test_what_a_killed_run_left_is_removed_and_a_living_one_s_is_not(tmp_path: P
     track_videos([write_video(tmp_path / "clip.mp4", 2)], tracker(), tmp_path / "out", show_progress=False)
     assert not dead.exists()
     assert living.exists()
+
+
+def test_results_of_two_commands_are_never_mixed(tmp_path: Path):
+    """The one that comes later waits until the other has put all its files in place."""
+    path, out = write_video(tmp_path / "clip.mp4", 2), tmp_path / "out"
+    track_videos([path], tracker(), out, show_progress=False)
+    former = (out / "clip" / "tracks.csv").read_text()
+    second = threading.Thread(target=track_videos, args=([path], tracker(), out), kwargs={"show_progress": False})
+    with folder_lock(out / "clip"):
+        (out / "clip" / "tracks.csv").write_text("of the first")
+        second.start()
+        second.join(1.0)
+        assert second.is_alive()
+        assert (out / "clip" / "tracks.csv").read_text() == "of the first"
+    second.join()
+    assert (out / "clip" / "tracks.csv").read_text() == former
 
 
 def test_an_output_that_is_a_file_is_one_sentence(tmp_path: Path):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +36,55 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+@contextmanager
+def folder_lock(folder: Path, *, purpose: str = "") -> Iterator[None]:
+    """Hold a folder, after those who hold it now; the lock goes with the process, however it ends.
+
+    Only for those who ask for it too. Where the file system knows no locks there is none. purpose: what others are
+    waited for, said on stderr where that is so.
+
+    Raises:
+        OSError: the folder can't be opened.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if purpose:
+                    print(f"waiting for another process that is {purpose} {folder}", file=sys.stderr)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path, *, is_alone: bool = False) -> None:
+    """Remove what killed processes left half-written in a folder, of files and of folders.
+
+    is_alone: no other process can be writing there, so that even one with a number that is in use again is dead.
+    """
+    for leftover in folder.glob(".partial-*"):
+        process = leftover.name.removeprefix(".partial-").split("-")[0]
+        if is_alone or (process.isdecimal() and not _is_alive(int(process))):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    leftover.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def is_pickle(path: Path) -> bool:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +16,22 @@ from slotkeeper.data.folders import find_videos, is_folder_of_frames
 from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.starts import Start
-from slotkeeper.errors import DataError, OutputError, VideoError, nearest_name
+from slotkeeper.data.stream import STANDARD_INPUT, StreamReader, open_standard_input
+from slotkeeper.errors import DataError, VideoError, nearest_name
 from slotkeeper.export import ResultsWriter, VideoFacts
 from slotkeeper.export.results import DATA_FILES
 from slotkeeper.files import write_json
 from slotkeeper.report import DEFAULT_MAX_FRAMES, ReportWriter
+from slotkeeper.staging import prepare_folder, staged
+from slotkeeper.stopping import StopRequest, signal_name, stop_on_signals
 from slotkeeper.tracking import Tracker
 
 RESULT_FILES = (*DATA_FILES, "report.html")
 SKIPPED_FILE = "skipped.json"
+STREAM_NAME = "stream"
+"""Of the results of what comes through a pipe."""
 _LAYOUT_STEM = "video"
 _LAYOUT_STEMS = (_LAYOUT_STEM, "frames")
-_STAGING_PREFIX = ".partial-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +85,14 @@ def track_videos(
 ) -> TrackingSummary:
     """Track videos one after the other; each gets a folder in `out`, named after its file, with `RESULT_FILES`.
 
-    A folder of frames is one video; any other folder stands for all videos that `find_videos` finds in it. Videos of
+    A folder of frames is one video; any other folder stands for all videos that `find_videos` finds in it. `-` is a
+    stream on standard input, called "stream"; Ctrl-C ends it, and what came until then has results. Videos of
     the same name get `-2`, `-3` ... in the order given; a path given twice is tracked once. Results appear when they
     are whole: a run that is killed leaves at most a hidden folder, which the next one removes. Videos that can't be
     read, or only in part, are named on stderr and in `out/skipped.json`.
 
     Args:
-        paths: video files, folders of frames, or folders or shards of videos; or one of them.
+        paths: video files, folders of frames, folders or shards of videos, or `-`; or one of them.
         tracker: the model and its rules.
         out: a folder; made if missing.
         starts: where things are in the first frame: of the one video, or by the name of each video's results.
@@ -100,14 +103,16 @@ def track_videos(
         VideoError: none of the videos could be read; `out/skipped.json` says why.
         DataError, ConfigError: a start doesn't fit its video or the model, or is missing; nothing is written.
         OutputError: `out` can't be written, or the disk is full.
+        ConfigError: `-` is given, and standard input is a terminal.
     """
     target = Path(out)
     wanted = [paths] if isinstance(paths, str | os.PathLike) else paths
-    videos, skipped = _find_all([path_or_url(path) if isinstance(path, str | os.PathLike) else path for path in wanted])
+    videos, skipped = _find_all([_as_path(path) for path in wanted])
     named = name_results(videos)
-    chosen = _chosen_starts(named, starts, tracker)
+    stream = open_standard_input() if STANDARD_INPUT in named else None
+    chosen = _chosen_starts(named, starts, tracker, stream)
     is_alone = len(named) + len(skipped) == 1  # what goes wrong with it is then the error itself
-    _prepare(target)
+    prepare_folder(target)
     tracked: list[TrackedVideo] = []
     for folder in skipped if not is_alone else ():
         _say_skipped(folder)
@@ -117,6 +122,7 @@ def track_videos(
                 path,
                 target / name,
                 tracker,
+                stream=stream if path == STANDARD_INPUT else None,
                 start=chosen.get(path),
                 report_frames=report_frames,
                 show_progress=show_progress,
@@ -139,7 +145,10 @@ def track_videos(
 
 
 def _chosen_starts(
-    named: Mapping[MediaPath, str], starts: Start | Mapping[str, Start] | None, tracker: Tracker
+    named: Mapping[MediaPath, str],
+    starts: Start | Mapping[str, Start] | None,
+    tracker: Tracker,
+    stream: StreamReader | None,
 ) -> dict[MediaPath, Start]:
     """Each video's start, checked against its frame; videos that can't be opened are left to be skipped later."""
     if isinstance(starts, Start) and len(named) > 1:
@@ -157,7 +166,7 @@ def _chosen_starts(
         if start is None and not tracker.model.initializer.needs_start:
             continue
         try:
-            info = VideoReader(path).info
+            info = VideoReader(path).info if stream is None or path != STANDARD_INPUT else stream.info
         except VideoError:
             continue
         tracker.check_start(start, (info.height, info.width))
@@ -171,6 +180,14 @@ def describe_start(start: Start | None) -> str | None:
     if start is None:
         return None
     return f"{start.kind} given in the first frame: {start.num_objects}"
+
+
+def _as_path(given: str | os.PathLike[str] | MediaPath) -> MediaPath | str:
+    """`-` means standard input; a file of that name is given as `./-`, which a path would shorten."""
+    if not isinstance(given, str | os.PathLike):
+        return given
+    path = path_or_url(given)
+    return Path(path).absolute() if path == STANDARD_INPUT and os.fspath(given) != str(STANDARD_INPUT) else path
 
 
 def _find_all(paths: Sequence[MediaPath | str]) -> tuple[list[MediaPath], list[SkippedVideo]]:
@@ -223,41 +240,55 @@ def name_results(paths: Sequence[MediaPath]) -> dict[MediaPath, str]:
 
 
 def _resolved(path: MediaPath) -> MediaPath:
-    return path.resolve() if isinstance(path, Path) else path
+    """Where it lies; standard input lies nowhere."""
+    return path.resolve() if isinstance(path, Path) and path != STANDARD_INPUT else path
 
 
 def _stem(path: MediaPath) -> str:
+    if path == STANDARD_INPUT:
+        return STREAM_NAME
     full = _resolved(path)
     stem = full.name if full.is_dir() else Path(full.name).stem
     return stem if stem.strip(".") else _LAYOUT_STEM
 
 
 def _track_one(
-    path: MediaPath, folder: Path, tracker: Tracker, *, start: Start | None, report_frames: int, show_progress: bool
+    path: MediaPath,
+    folder: Path,
+    tracker: Tracker,
+    *,
+    stream: StreamReader | None,
+    start: Start | None,
+    report_frames: int,
+    show_progress: bool,
 ) -> TrackedVideo:
-    reader = VideoReader(path)  # a file that ends too soon raises after its last frame
+    reader = stream or VideoReader(path)  # what ends too soon raises after its last frame
     info = reader.info
+    name = path.name if stream is None else STREAM_NAME
     size = (info.height, info.width)
     began = time.perf_counter()
     num_frames, problem = 0, None
     with (
-        _staged(folder) as staging,
+        staged(folder, RESULT_FILES) as staging,
         ResultsWriter(staging, fps=info.fps, size=size) as results,
         ReportWriter(staging, fps=info.fps, size=size, max_frames=report_frames) as report,
+        nullcontext(StopRequest()) if stream is None else stop_on_signals() as stop,
     ):
         frames = tracker.track_frames(reader, start=start)
-        bar = tqdm(frames, desc=path.name, total=info.num_frames_expected, unit="frame", disable=not show_progress)
+        bar = tqdm(frames, desc=name, total=info.num_frames_expected, unit="frame", disable=not show_progress)
         try:
             for frame in bar:
                 results.add(frame)
                 report.add(frame)
                 num_frames += 1
+                if stream is not None and stop.number:  # what has come so far is not thrown away
+                    stream.stop(f"was stopped by {signal_name(stop.number)}")
         except VideoError as error:
             if not num_frames:
                 raise
             problem = str(error)
         facts = VideoFacts(
-            name=path.name,
+            name=name,
             stem=folder.name,
             width=info.width,
             height=info.height,
@@ -275,54 +306,6 @@ def _track_one(
     return TrackedVideo(
         path=path, folder=folder, num_frames=num_frames, num_objects=num_objects, seconds=seconds, problem=problem
     )
-
-
-def _prepare(target: Path) -> None:
-    """Make the folder and remove what killed runs left in it."""
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for leftover in target.glob(f"{_STAGING_PREFIX}*"):
-            process = leftover.name.removeprefix(_STAGING_PREFIX).split("-")[0]
-            if process.isdecimal() and not _is_alive(int(process)):
-                shutil.rmtree(leftover, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"can't write results to {target}: {error.strerror or error}") from error
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
-
-
-@contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
-    """Give a hidden folder beside `folder`; on success its results replace those in `folder`, else they vanish."""
-    try:
-        staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING_PREFIX}{os.getpid()}-", dir=folder.parent))
-        try:
-            yield staging
-            _publish(staging, folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"can't write results to {folder}: {error.strerror or error}") from error
-
-
-def _publish(staging: Path, folder: Path) -> None:
-    """Put whole files in place. Former ones go first, so that no mixture of two runs can ever be seen."""
-    for name in RESULT_FILES:
-        with (staging / name).open("rb") as file:
-            os.fsync(file.fileno())
-    folder.mkdir(exist_ok=True)
-    for name in RESULT_FILES:
-        (folder / name).unlink(missing_ok=True)
-    for name in RESULT_FILES:
-        (staging / name).replace(folder / name)
 
 
 def _write_skipped(path: Path, skipped: Sequence[SkippedVideo]) -> None:

@@ -25,7 +25,7 @@ from slotkeeper.cli import main
 from slotkeeper.comparison import RESULT_FILES, compare, ray_pool, run
 from slotkeeper.comparison.pool import KILLED, Ended, Room, find_room
 from slotkeeper.comparison.worker import work
-from slotkeeper.errors import TrainingError
+from slotkeeper.errors import OutputError, TrainingError
 
 PLAIN = {"name": "reconstruction"}
 
@@ -193,6 +193,23 @@ def test_a_budget_in_minutes_is_measured_and_every_seed_gets_the_same_steps(
         assert [stage["clip_length"] for stage in measured["measured"]] == [2, 3]
         assert variant["cost"]["steps"] == {name: measured["steps"] for name in ("mean", "least", "most")}
     assert comparison["budget"] == {"minutes": 0.005}
+
+
+def test_a_full_disk_ends_a_comparison_and_is_no_result_of_a_cell(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OutputError("can't write the checkpoint: No space left on device")
+
+    monkeypatch.setattr(run, "run_side_by_side", in_this_process([]))
+    plan = write_plan(folder, seeds=[0])
+    with monkeypatch.context() as patch:
+        patch.setattr("slotkeeper.comparison.worker.train", full)
+        with pytest.raises(OutputError, match=r"can't write into .*base.*: no room, or not permitted; see .*log\.txt"):
+            compare(plan, tmp_path / "out", show_progress=False)
+    assert not results_of(tmp_path / "out")
+    assert not compare(plan, tmp_path / "out", show_progress=False).crashed
+    assert len(results_of(tmp_path / "out")) == 2
 
 
 def test_ctrl_c_says_how_to_go_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -50,6 +50,14 @@ def test_ids_are_written_inside_the_picture(box: tuple[int, int, int, int]):
     assert (draw_overlay(empty, np.zeros((150, 200), dtype=np.int32)) == 0).all()
 
 
+def test_large_ids_look_like_the_small_ones_they_share_a_colour_with():
+    segments = np.zeros((100, 100), dtype=np.int32)
+    segments[10:40, 10:40], segments[50:90, 50:90] = 3, 20
+    pixels = np.full((100, 100, 3), 90, dtype=np.uint8)
+    later = np.where(segments > 0, segments + 20 * 5_000, 0)
+    assert np.array_equal(draw_overlay(pixels, segments), draw_overlay(pixels, later))
+
+
 def test_a_slot_grid_has_a_row_per_kind_and_a_column_per_frame():
     pixels = draw_squares(
         [(RED, 16, lambda t: (4 + t, 8)), (BLUE, 16, lambda t: (40, 30))], num_frames=8, size=(64, 64)

@@ -18,8 +18,10 @@ from color_model import BLUE, GREEN, GREY, RED, color_model, draw_squares
 from pycocotools import mask as coco_mask
 
 from slotkeeper.data.reader import VideoFrame
+from slotkeeper.data.segments import load_segments
 from slotkeeper.errors import OutputError
 from slotkeeper.export import ResultsWriter, TrackStore, VideoFacts
+from slotkeeper.export.coco_vid import write_coco_vid
 from slotkeeper.export.masks_npz import MaskSpool
 from slotkeeper.tracking import TrackedFrame, Tracker
 
@@ -75,11 +77,35 @@ def test_more_than_255_ids_take_16_bits(tmp_path: Path):
         for frame in segments:
             spool.add(frame)
         spool.write(tmp_path / "masks.npz")
-        with pytest.raises(OutputError, match="65535"):
-            spool.add(np.full((15, 20), 70000, dtype=np.int32))
-    with np.load(tmp_path / "masks.npz") as archive:
-        assert archive["masks"].dtype == np.uint16
-        assert np.array_equal(archive["masks"], segments)
+        with np.load(tmp_path / "masks.npz") as archive:
+            assert archive["masks"].dtype == np.uint16
+            assert np.array_equal(archive["masks"], segments)
+        spool.add(segments[0] + 65_400)  # a stream in which ever new objects come
+        spool.write(tmp_path / "many.npz")
+    many = load_segments(tmp_path / "many.npz")
+    assert many.dtype == np.uint32
+    assert np.array_equal(many, [*segments, segments[0] + 65_400])
+
+
+def test_lists_of_long_videos_with_many_objects_hold_no_frames_in_which_these_are_not_there(
+    frames: list[TrackedFrame], folder: Path, tmp_path: Path
+):
+    facts = VideoFacts(name="a b.mp4", stem="a b", width=SIZE[1], height=SIZE[0], fps=NTSC, num_frames=len(frames))
+    with TrackStore(tmp_path / "store") as store:
+        for frame in frames:
+            store.add(frame)
+        write_coco_vid(tmp_path / "tracks.json", store, facts, max_entries=3 * NUM_FRAMES - 1)
+    whole, sparse = (json.loads((place / "tracks.json").read_text()) for place in (folder, tmp_path))
+    assert whole["info"]["lists"] == "one entry per frame of the video"
+    assert sparse["info"]["lists"] == "from each object's first frame to its last"
+    for short, full in zip(sparse["annotations"], whole["annotations"], strict=True):
+        assert full["first_frame"] == 0
+        before = short["first_frame"]
+        for key in ("segmentations", "bboxes", "areas", "scores"):
+            after = NUM_FRAMES - before - len(short[key])
+            assert [None] * before + short[key] + [None] * after == full[key]
+            assert None not in (short[key][0], short[key][-1])
+    assert any(len(short["areas"]) < NUM_FRAMES for short in sparse["annotations"])
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' own

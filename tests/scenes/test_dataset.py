@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -77,7 +78,9 @@ def test_an_interrupted_render_goes_on_where_it_stopped(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             render_dataset(tmp_path / "cut", num_videos=4, num_workers=1, **SETTINGS)
     assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["00000", "00001", "scenes.json"]
-    killed = tmp_path / "cut" / ".partial-1-00002"  # what kill -9 in the middle of a video leaves
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    killed = tmp_path / "cut" / f".partial-{ended.pid}-00002"  # what kill -9 in the middle of a video leaves
     killed.mkdir()
     (killed / "video.mp4").write_bytes(b"half")
     kept = (tmp_path / "cut" / "00001" / "video.mp4").stat().st_mtime_ns

@@ -40,6 +40,12 @@ def _place(text: str) -> Path | str:
     return text if "://" in text else _path(text)
 
 
+def _video(text: str) -> str:
+    """As it was written: `-` is a stream, `./-` a file, and the address of shards is no path."""
+    _path(text)
+    return text
+
+
 def _number(least: int) -> Callable[[str], int]:
     """A whole number from `least` on."""
 
@@ -135,9 +141,9 @@ def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
     track.add_argument(
         "videos",
         nargs="+",
-        type=_place,
+        type=_video,
         metavar="VIDEO",
-        help="video files, folders of frames, folders of videos, shards",
+        help="video files, folders of frames, folders of videos, shards, or - for a stream on standard input",
     )
     track.add_argument("--model", default="default", metavar="RUN_OR_MODEL", help=f"a run or a model folder {_DEFAULT}")
     track.add_argument("--out", type=_path, required=True, metavar="DIR", help="results, one folder per video")

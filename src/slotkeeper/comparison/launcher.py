@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from slotkeeper.comparison import worker
@@ -62,8 +63,9 @@ def _fork(folder: Path) -> int:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # where the log's disk is full
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 

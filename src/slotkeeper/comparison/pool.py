@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def cell_environment(threads: int) -> dict[str, str]:
     return dict(os.environ) | {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYTHONPATH": places}
 
 
-def run_side_by_side(waiting: deque[Path], room: Room) -> Iterator[Ended | None]:
+def run_side_by_side(waiting: deque[Path], room: Room) -> Generator[Ended | None, None, None]:
     """Run the cells in these folders, and those appended meanwhile; gives each as it ends, and None now and then.
 
     When the iterator is closed, running cells are stopped after saving a checkpoint. Where the process that starts

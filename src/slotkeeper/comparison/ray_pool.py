@@ -6,7 +6,7 @@ import importlib
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from slotkeeper.errors import ConfigError
 _POLL_SECONDS = 0.5
 
 
-def run_with_ray(waiting: deque[Path], room: Room) -> Iterator[Ended | None]:
+def run_with_ray(waiting: deque[Path], room: Room) -> Generator[Ended | None, None, None]:
     """As `pool.run_side_by_side`, but Ray decides where and how many at a time; each task takes `room.threads` CPUs.
 
     A Ray that already runs is used (by RAY_ADDRESS), else one is started here and ended at the end.

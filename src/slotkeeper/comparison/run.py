@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from slotkeeper.comparison.progress import Progress
 from slotkeeper.comparison.results import gather, write_csv
 from slotkeeper.comparison.variants import BuiltVariant, build_variants, cell_config
 from slotkeeper.comparison.videos import ComparedVideos, find_compared_videos
-from slotkeeper.comparison.worker import CRASHED, crash_result
+from slotkeeper.comparison.worker import CRASHED, UNWRITABLE, crash_result
 from slotkeeper.config import Config, plain_config
 from slotkeeper.errors import OutputError, TrainingError
 from slotkeeper.files import atomic_path, write_json
@@ -137,7 +138,11 @@ def _run_all(work: _Work, jobs: int | None, *, use_ray: bool, show_progress: boo
 
 
 def _processes(folders: Sequence[Path], room: Room, *, use_ray: bool) -> Iterator[Ended | None]:
-    """Run the cells in these folders; a killed one is started once more, and then has a result that says so."""
+    """Run the cells in these folders; a killed one is started once more, and then has a result that says so.
+
+    Raises:
+        OutputError: one of them can't write; the others are stopped, to go on later.
+    """
     waiting = deque(folders)
     attempts = dict.fromkeys(folders, 0)
     if use_ray:
@@ -146,20 +151,26 @@ def _processes(folders: Sequence[Path], room: Room, *, use_ray: bool) -> Iterato
         ended_cells = run_with_ray(waiting, room)
     else:
         ended_cells = run_side_by_side(waiting, room)
-    for ended in ended_cells:
-        if ended is None:
-            yield None
-            continue
-        attempts[ended.folder] += 1
-        if ended.code < 0 and attempts[ended.folder] < _MAX_ATTEMPTS:
-            waiting.append(ended.folder)
-            continue
-        task = read_task(ended.folder)
-        if ended.code not in (0, CRASHED) and "result" in task:
-            how = f"killed by signal {-ended.code}" if ended.code < 0 else f"its process ended with code {ended.code}"
-            times = f" {attempts[ended.folder]} times" if attempts[ended.folder] > 1 else ""
-            write_json(ended.folder / task["result"], crash_result(task, f"{how}{times}"))
-        yield ended
+    with closing(ended_cells):
+        for ended in ended_cells:
+            if ended is None:
+                yield None
+                continue
+            if ended.code == UNWRITABLE:
+                log = ended.folder / "log.txt"
+                raise OutputError(f"can't write into {ended.folder}: no room, or not permitted; see {log}")
+            attempts[ended.folder] += 1
+            if ended.code < 0 and attempts[ended.folder] < _MAX_ATTEMPTS:
+                waiting.append(ended.folder)
+                continue
+            task = read_task(ended.folder)
+            if ended.code not in (0, CRASHED) and "result" in task:
+                how = (
+                    f"killed by signal {-ended.code}" if ended.code < 0 else f"its process ended with code {ended.code}"
+                )
+                times = f" {attempts[ended.folder]} times" if attempts[ended.folder] > 1 else ""
+                write_json(ended.folder / task["result"], crash_result(task, f"{how}{times}"))
+            yield ended
 
 
 def _cells(work: _Work) -> list[Cell]:

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,27 @@ from slotkeeper.model import SlotModel
 from slotkeeper.tracking import Tracker
 from slotkeeper.training import FinishedRun, Processes, resume, train
 
-DONE, CRASHED, STOPPED = 0, 1, 4
-"""Exit codes: there is a result; there is one that says why there are no scores; go on later."""
+DONE, CRASHED, STOPPED, UNWRITABLE = 0, 1, 4, 5
+"""Exit codes: there is a result; one that says why there are no scores; go on later; there is no room for a result."""
 MAX_TRACKED_FRAMES = 240
 _LOOK_SECONDS = 0.5
 
 
 def work(folder: Path) -> int:
-    """Do what the folder's task says; whatever goes wrong with the cell becomes its result. Returns an exit code."""
+    """Do what the folder's task says; whatever goes wrong with the cell becomes its result. Returns an exit code.
+
+    A full disk is not the cell's fault, and leaves no result.
+    """
     keep_freed_memory()
+    try:
+        return _work(folder)
+    except OutputError as error:
+        with suppress(OSError):  # the log may lie on the same disk
+            print(error, flush=True)
+        return UNWRITABLE
+
+
+def _work(folder: Path) -> int:
     with _alone(folder):
         task = read_task(folder)
         if "result" not in task:
@@ -56,6 +68,8 @@ def work(folder: Path) -> int:
         except TrainingError as error:
             print(error, flush=True)
             return STOPPED
+        except OutputError:
+            raise
         except Exception as error:
             traceback.print_exc()
             result = {"status": "crashed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
@@ -67,6 +81,8 @@ def _measured(task: dict[str, Any], folder: Path) -> int:
     """The budget is in minutes: find out how many steps they are. What goes wrong here goes wrong again in the cell."""
     try:
         write_json(folder / "speed.json", measure_steps(task_config(task), task["minutes"], folder))
+    except OutputError:
+        raise
     except Exception:
         traceback.print_exc()
         return CRASHED

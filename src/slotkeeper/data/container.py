@@ -7,7 +7,7 @@ declares. Private to `slotkeeper.data.reader`.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from slotkeeper.data.clock import LONGEST_GAP, FrameClock
 from slotkeeper.data.frames import MAX_PIXELS, VideoFrame, VideoInfo, check_picture_size
 from slotkeeper.data.media import MediaPath, num_bytes
 from slotkeeper.errors import VideoError
@@ -27,6 +28,7 @@ from slotkeeper.errors import VideoError
 _NUM_FORGIVEN_FRAMES = 2
 """Decoders silently drop a leading picture or two of some whole files (open groups of pictures)."""
 _FALLBACK_RATE = Fraction(25)
+_AVFMT_TS_DISCONT = 0x0200
 _IDENTITY = (1, 0, 0, 1)
 
 
@@ -62,6 +64,7 @@ class FilePass:
         self._num_damaged = 0
         self._num_frames = 0
         self._reason = ""
+        self._last_time = 0.0
         self._end = 0.0
         self._longest_gap = 0.0
 
@@ -71,37 +74,13 @@ class FilePass:
             stream = self._stream(container)
             check_picture_size(stream.codec_context.width, stream.codec_context.height, self._path)
             for frame in self._decode(container, stream):
-                check_picture_size(frame.width, frame.height, self._path)
-                transposed = _is_transposed(_display_matrix(frame))
-                return VideoInfo(
-                    width=frame.height if transposed else frame.width,
-                    height=frame.width if transposed else frame.height,
-                    num_frames_declared=_declared_frames(container, stream),
-                    fps=_mean_rate(stream),
-                    duration=_declared_duration(container, stream),
-                    path=self._path,
-                )
-        detail = f": {self._reason}" if self._reason else ""
-        raise VideoError(f"{self._path} has no frame that can be decoded{detail}")
+                return self._described(container, stream, frame)
+        raise self._no_frame()
 
     def frames(self, info: VideoInfo) -> Iterator[VideoFrame]:
         """All frames that can be decoded, in order of presentation."""
-        step = float(1 / info.fps)
-        first: float | None = None
-        time = 0.0
         with self._open() as container:
-            for frame in self._decode(container, self._stream(container)):
-                previous, stamp = time, _seconds(frame, frame.pts)
-                first = stamp if first is None else first
-                time = previous + step if stamp is None or first is None else stamp - first
-                if self._num_frames == 0:
-                    time = previous = 0.0
-                elif time <= previous:
-                    time = previous + step
-                self._longest_gap = max(self._longest_gap, time - previous)
-                self._end = time + (_seconds(frame, frame.duration or None) or step)
-                self._num_frames += 1
-                yield VideoFrame(pixels=self._pixels(frame, info), time=time, index=self._num_frames - 1)
+            yield from self._timed(self._decode(container, self._stream(container)), container, info)
 
     def frames_at(self, wanted: dict[int, int], *, start: int, first: int, info: VideoInfo) -> Iterator[VideoFrame]:
         """Frames whose stamps are `wanted` (stamp -> index), decoded from the key frame at stamp `start` on.
@@ -140,7 +119,10 @@ class FilePass:
             if container.format.name == "gif" or not stamps or len(set(stamps)) < len(stamps):
                 return None
             unit = float(stream.time_base or 0)
+            jumps = may_jump(container)
         stamps.sort()
+        if jumps and unit * max(map(int.__sub__, stamps[1:], stamps), default=0) > LONGEST_GAP:
+            return None  # the order of these stamps isn't that of the frames
         self._num_frames = len(stamps)
         self._longest_gap = unit * max(map(int.__sub__, stamps[1:], stamps), default=0)
         self._end = unit * (stamps[-1] - stamps[0]) + float(1 / info.fps)
@@ -148,6 +130,13 @@ class FilePass:
 
     def problem(self, info: VideoInfo) -> str | None:
         """After a whole pass: one sentence on how the file falls short of what it declares, or None."""
+        shortfall = self._shortfall(info)
+        if shortfall is None and _is_cut_gif(self._path):
+            frames = f"{self._num_frames} frames were decoded"
+            return f"{self._path} ends too soon: {frames}, and the mark of a GIF's end is missing"
+        return shortfall
+
+    def _shortfall(self, info: VideoInfo) -> str | None:
         declared, decoded = info.num_frames_declared, self._num_frames
         if declared is not None:
             is_complete = self._num_damaged == 0 and self._num_packets - self._num_excused >= declared
@@ -161,9 +150,39 @@ class FilePass:
                 f"{self._path} ends too soon: {decoded} frames reach {self._end:.2f} s, but it declares "
                 f"{info.duration:.2f} s, which is about {info.num_frames_expected} frames"
             )
-        if _is_cut_gif(self._path):
-            return f"{self._path} ends too soon: {decoded} frames were decoded, and the mark of a GIF's end is missing"
         return None
+
+    def _described(self, container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
+        """What the header and the first frame say."""
+        check_picture_size(frame.width, frame.height, self._path)
+        transposed = _is_transposed(_display_matrix(frame))
+        return VideoInfo(
+            width=frame.height if transposed else frame.width,
+            height=frame.width if transposed else frame.height,
+            num_frames_declared=_declared_frames(container, stream),
+            fps=_mean_rate(stream),
+            duration=_declared_duration(container, stream),
+            path=self._path,
+        )
+
+    def _no_frame(self) -> VideoError:
+        detail = f": {self._reason}" if self._reason else ""
+        return VideoError(f"{self._path} has no frame that can be decoded{detail}")
+
+    def _timed(
+        self, decoded: Iterable[av.VideoFrame], container: InputContainer, info: VideoInfo
+    ) -> Iterator[VideoFrame]:
+        """Decoded frames with their pixels and times, counted."""
+        step = float(1 / info.fps)
+        clock = FrameClock(step=step, may_jump=may_jump(container))
+        for frame in decoded:
+            previous = self._last_time
+            time = clock.time_of(_seconds(frame, frame.pts))
+            self._longest_gap = max(self._longest_gap, time - previous)
+            self._last_time = time
+            self._end = time + (_seconds(frame, frame.duration or None) or step)
+            self._num_frames += 1
+            yield VideoFrame(pixels=self._pixels(frame, info), time=time, index=self._num_frames - 1)
 
     def _open(self) -> InputContainer:
         try:
@@ -222,6 +241,11 @@ class FilePass:
         # One reformatter with one thread: a new one per frame starts threads and is three times slower.
         picture = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
         return np.ascontiguousarray(_upright(picture.to_ndarray(), matrix))
+
+
+def may_jump(container: InputContainer) -> bool:
+    """Whether the format allows its stamps to jump and to begin again (MPEG transport and program streams)."""
+    return bool(container.format.flags & _AVFMT_TS_DISCONT)
 
 
 def _seconds(frame: av.VideoFrame, stamp: int | None) -> float | None:

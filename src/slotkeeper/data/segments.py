@@ -26,14 +26,14 @@ from slotkeeper.files import atomic_path
 
 SegmentArray = UInt[np.ndarray, "t h w"]
 _KEY = "masks"
-_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32))
 _Result = TypeVar("_Result")
 _ONE_AT_A_TIME = threading.Lock()
 """NumPy reads an array's header by `ast.literal_eval`, which fails now and then in several threads of Python 3.11."""
 
 
 def load_segments(path: str | MediaPath) -> SegmentArray:
-    """Labels `t h w`, uint8 or uint16, from an npz file or a folder of PNG files in natural order.
+    """Labels `t h w`, uint8, uint16 or uint32, from an npz file or a folder of PNG files in natural order.
 
     Raises:
         DataError: missing, not such a file, key `masks` missing, pickled objects, wrong type or number of axes.
@@ -110,7 +110,7 @@ def _read_header(member: zipfile.ZipExtFile, num_bytes: int) -> tuple[int, int, 
     if dtype.hasobject:
         raise DataError(f"'{_KEY}' holds pickled Python objects, which are never read; expected uint8 or uint16")
     if dtype.newbyteorder("=") not in _DTYPES:
-        raise DataError(f"'{_KEY}' is {dtype}, expected uint8 or uint16")
+        raise DataError(f"'{_KEY}' is {dtype}, expected uint8, uint16 or uint32")
     if len(shape) != 3 or 0 in shape:
         raise DataError(f"'{_KEY}' has shape {list(shape)}, expected frames, height and width, none of them 0")
     if math.prod(shape) * dtype.itemsize > num_bytes:

@@ -70,9 +70,10 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         partial = self._stack.enter_context(atomic_path(self.path))
         try:
-            self._container = av.open(f"file:{partial}", mode="w", format="mp4", options={"movflags": "+faststart"})
+            file = self._stack.enter_context(_OutputFile(partial))
+            self._container = av.open(file, mode="w", format="mp4", options={"movflags": "+faststart"})
             self._stream = self._add_stream(self._container)
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, OSError) as error:
             self._stack.close()
             raise self._failure(error) from error
         return self
@@ -127,7 +128,7 @@ class VideoWriter:
             raise RuntimeError("VideoWriter is used outside its with-block")
         try:
             self._container.mux(self._stream.encode(frame))
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
     def _finish(self) -> None:
@@ -137,13 +138,45 @@ class VideoWriter:
         assert self._container is not None
         try:
             self._container.close()
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
     def _abandon(self) -> None:
         if self._container is not None:
-            with suppress(av.error.FFmpegError):  # the file is thrown away; the first error is the one to tell
+            with suppress(av.error.FFmpegError, OSError):  # the file is thrown away; the first error is the one to tell
                 self._container.close()
 
-    def _failure(self, error: av.error.FFmpegError) -> OutputError:
+    def _failure(self, error: av.error.FFmpegError | OSError) -> OutputError:
         return OutputError(f"can't write {self.path}: {error.strerror or error}")
+
+
+class _OutputFile:
+    """A file that the encoding library writes through us: where a disk is full, it would never close one of its own.
+
+    name: for its second look, when it puts the header in front.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"file:{path}"
+        self._file = path.open("w+b", buffering=0)
+
+    def __enter__(self) -> _OutputFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, part: bytes) -> int:
+        """Write all of it: the library would not notice a part that is missing."""
+        rest = memoryview(part)
+        while rest:
+            rest = rest[self._file.write(rest) or 0 :]
+        return len(part)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of files."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As of files."""
+        return self._file.tell()

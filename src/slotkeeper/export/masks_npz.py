@@ -1,7 +1,8 @@
-"""masks.npz: `masks` [T,H,W] of track ids, uint8 or uint16, written without ever holding more than a frame."""
+"""masks.npz: `masks` [T,H,W] of track ids in the smallest unsigned type, written one frame at a time."""
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 import zlib
@@ -13,8 +14,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy.lib import format as npy
 
-from slotkeeper.errors import OutputError
-
+_KINDS = ("|u1", "<u2", "<u4")
 _LENGTH = struct.Struct("<Q")
 
 
@@ -45,22 +45,17 @@ class MaskSpool:
         self._file.close()
 
     def add(self, segments: Int[np.ndarray, "h w"]) -> None:
-        """Keep one frame of ids.
-
-        Raises:
-            OutputError: more than 65535 ids, which the format can't hold.
-        """
-        self._largest = max(self._largest, int(segments.max()))
-        if self._largest > np.iinfo(np.uint16).max:
-            raise OutputError(f"masks.npz holds at most {np.iinfo(np.uint16).max} ids, got {self._largest}")
-        block = zlib.compress(segments.astype("<u2").tobytes(), level=1)
+        """Keep one frame of ids."""
+        largest = int(segments.max())
+        self._largest = max(self._largest, largest)
+        block = zlib.compress(segments.astype(_smallest_kind(largest)).tobytes(), level=1)
         self._file.write(_LENGTH.pack(len(block)))
         self._file.write(block)
         self._num_frames += 1
 
     def write(self, path: Path) -> None:
         """Write what `numpy.load(path)["masks"]` reads."""
-        kind = np.dtype("|u1" if self._largest <= np.iinfo(np.uint8).max else "<u2")
+        kind = _smallest_kind(self._largest)
         header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": (self._num_frames, *self._size)}
         with (
             zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive,
@@ -74,4 +69,10 @@ class MaskSpool:
         self._file.seek(0)
         for _ in range(self._num_frames):
             (length,) = _LENGTH.unpack(self._file.read(_LENGTH.size))
-            yield np.frombuffer(zlib.decompress(self._file.read(length)), dtype="<u2").astype(np.int32)
+            pixels = zlib.decompress(self._file.read(length))
+            yield np.frombuffer(pixels, dtype=f"<u{len(pixels) // math.prod(self._size)}").astype(np.int64)
+
+
+def _smallest_kind(largest: int) -> np.dtype[np.unsignedinteger]:
+    """The smallest type for ids up to `largest`; videos of more than 65535 objects need the widest."""
+    return next(kind for kind in map(np.dtype, _KINDS) if largest <= np.iinfo(kind).max)

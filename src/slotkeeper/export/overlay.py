@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from slotkeeper.export.palette import color_of, color_table
+from slotkeeper.export.palette import color_of, colors_of
 
 _LEAST_SIDE_FOR_LABELS = 120
 """Below this the numbers would cover the objects."""
@@ -30,11 +30,10 @@ def draw_overlay(
     is_object = segments > 0
     if not is_object.any():
         return picture
-    colors = color_table(int(segments.max()))
-    tint = colors[segments[is_object]].astype(np.float32)
+    tint = colors_of(segments[is_object]).astype(np.float32)
     picture[is_object] = (pixels[is_object] * (1 - opacity) + tint * opacity + 0.5).astype(np.uint8)
     edges = _inner_edges(segments, max(1, round(side / 300))) & is_object
-    picture[edges] = colors[segments[edges]]
+    picture[edges] = colors_of(segments[edges])
     if side >= _LEAST_SIDE_FOR_LABELS:
         _write_ids(picture, segments, text_height=max(11, round(side / 28)))
     return picture
@@ -55,9 +54,12 @@ def _inner_edges(segments: Int[np.ndarray, "h w"], width: int) -> Bool[np.ndarra
 def _write_ids(picture: UInt8[np.ndarray, "h w 3"], segments: Int[np.ndarray, "h w"], *, text_height: int) -> None:
     """Put a plate with the id above each object's top left corner, or inside where there is no room above."""
     height, width = segments.shape
-    for track_id, window in enumerate(ndimage.find_objects(segments), start=1):
-        if window is None:
-            continue
+    counts = np.bincount(segments.ravel())
+    counts[0] = 0
+    shown = np.flatnonzero(counts)
+    places = np.zeros(len(counts), dtype=np.int32)  # ids of a stream grow large; what is shown stays a few
+    places[shown] = np.arange(1, len(shown) + 1)
+    for track_id, window in zip(shown.tolist(), ndimage.find_objects(places[segments]), strict=True):
         plate = _plate(track_id, text_height)
         rows, columns = min(len(plate), height), min(plate.shape[1], width)
         top = window[0].start - rows if window[0].start >= rows else min(window[0].start, height - rows)

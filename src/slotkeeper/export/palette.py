@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 Color = tuple[int, int, int]
 
@@ -41,6 +41,14 @@ def color_table(largest_id: int) -> UInt8[np.ndarray, "ids 3"]:
     repeats = -(-largest_id // len(PALETTE))
     colors = np.array(PALETTE * repeats, dtype=np.uint8).reshape(-1, 3)[:largest_id]
     return np.concatenate([np.zeros((1, 3), dtype=np.uint8), colors])
+
+
+def colors_of(ids: Int[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
+    """RGB of many ids, background black; takes no longer for large ids, as streams have."""
+    colors: UInt8[np.ndarray, "*shape 3"] = color_table(len(PALETTE))[
+        np.where(ids > 0, (ids - 1) % len(PALETTE) + 1, 0)
+    ]
+    return colors
 
 
 def css_color(track_id: int) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -126,7 +127,7 @@ class TrackStore:
             "SELECT id, MIN(slot), MIN(frame), MAX(frame), COUNT(*) AS n, AVG(confidence), AVG(area) FROM objects "
             "GROUP BY id ORDER BY n DESC, id LIMIT ?"
         )
-        rows = self._database.execute(f"SELECT * FROM ({query}) ORDER BY id", (-1 if limit is None else limit,))
+        rows = self._query(f"SELECT * FROM ({query}) ORDER BY id", -1 if limit is None else limit)
         for track_id, slot, first, last, num_visible, confidence, area in rows:
             yield TrackSummary(
                 id=track_id,
@@ -141,7 +142,7 @@ class TrackStore:
     def bins(self, track_id: int, *, num_frames: int, num_bins: int) -> Iterator[TrackBin]:
         """One object's mean confidence and area in each of the video's `num_bins` equal parts where it shows."""
         query = "SELECT frame * ? / ?, AVG(confidence), AVG(area) FROM objects WHERE id = ? GROUP BY 1 ORDER BY 1"
-        for number, confidence, area in self._database.execute(query, (num_bins, num_frames, track_id)):
+        for number, confidence, area in self._query(query, num_bins, num_frames, track_id):
             yield TrackBin(bin=number, confidence=confidence, area=area)
 
     def num_gaps(self, track_id: int) -> int:
@@ -150,20 +151,20 @@ class TrackStore:
             "SELECT COUNT(*) FROM (SELECT frame - LAG(frame) OVER (ORDER BY frame) AS step FROM objects WHERE id = ?) "
             "WHERE step > 1"
         )
-        return int(self._database.execute(query, (track_id,)).fetchone()[0])
+        return int(next(self._query(query, track_id))[0])
 
     @property
     def num_tracks(self) -> int:
         """Objects seen so far."""
-        return int(self._database.execute("SELECT COUNT(DISTINCT id) FROM objects").fetchone()[0])
+        return int(next(self._query("SELECT COUNT(DISTINCT id) FROM objects"))[0])
 
     @property
     def num_rows(self) -> int:
         """Objects counted once for each frame they show in."""
-        return int(self._database.execute("SELECT COUNT(*) FROM objects").fetchone()[0])
+        return int(next(self._query("SELECT COUNT(*) FROM objects"))[0])
 
     def _select(self, query: str, *values: int) -> Iterator[TrackRow]:
-        for frame, time, track_id, slot, x0, y0, x1, y1, area, confidence, rle in self._database.execute(query, values):
+        for frame, time, track_id, slot, x0, y0, x1, y1, area, confidence, rle in self._query(query, *values):
             yield TrackRow(
                 frame=frame,
                 time=time,
@@ -174,6 +175,11 @@ class TrackStore:
                 confidence=confidence,
                 rle=rle,
             )
+
+    def _query(self, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query; what it sorts may need room on the disk too."""
+        with self._explained():
+            yield from self._database.execute(query, values)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -24,10 +24,11 @@ from tqdm import tqdm
 
 from slotkeeper.data.writer import VideoWriter
 from slotkeeper.errors import ConfigError, DataError, OutputError
-from slotkeeper.files import write_json
+from slotkeeper.files import folder_lock, remove_leftovers, write_json
 from slotkeeper.scenes.families import SceneFamily, find_family
 from slotkeeper.scenes.physics import FRAMES_PER_SECOND
 from slotkeeper.scenes.render import RenderedVideo, check_numbers, render_video
+from slotkeeper.staging import without_hidden
 
 SCENES_VERSION = 1
 TRUTH_KINDS = ("masks", "amodal", "depth", "flow")
@@ -94,22 +95,23 @@ def render_dataset(
         num_samples=num_samples,
         truth=truth,
     )
-    missing = _open_folder(destination, plan)
-    workers = min(num_workers if num_workers is not None else os.cpu_count() or 1, max(len(missing), 1))
-    done = _render_all(destination, plan, missing, workers)
-    for _ in tqdm(
-        done, total=len(missing), desc=f"rendering {plan.family.name}", unit="video", disable=not show_progress
-    ):
-        pass
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"can't write {destination}: {error.strerror or error}") from error
+    with folder_lock(destination, purpose="rendering into"):
+        missing = _open_folder(destination, plan)
+        workers = min(num_workers if num_workers is not None else os.cpu_count() or 1, max(len(missing), 1))
+        done = _render_all(destination, plan, missing, workers)
+        for _ in tqdm(
+            done, total=len(missing), desc=f"rendering {plan.family.name}", unit="video", disable=not show_progress
+        ):
+            pass
     return sum(1 for folder in destination.iterdir() if folder.is_dir() and folder.name.isdigit())
 
 
 def _open_folder(destination: Path, plan: RenderPlan) -> list[int]:
     """Check or write `scenes.json`, drop half-written folders, and list the videos still to do."""
-    try:
-        destination.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"can't write {destination}: {error.strerror or error}") from error
     record = destination / "scenes.json"
     wanted = plan.as_json()
     if record.exists():
@@ -121,9 +123,11 @@ def _open_folder(destination: Path, plan: RenderPlan) -> list[int]:
                 "choose an empty folder or the same settings"
             )
         wanted["num_videos"] = max(plan.num_videos, int(str(found["num_videos"])))
-    write_json(record, wanted)
-    for partial in destination.glob(".partial-*"):
-        shutil.rmtree(partial, ignore_errors=True)
+        if found == wanted:
+            wanted = {}
+    if wanted:  # a whole folder may lie where nothing can be written
+        write_json(record, wanted)
+    remove_leftovers(destination)
     return [index for index in range(plan.num_videos) if not (destination / f"{index:05d}").is_dir()]
 
 
@@ -191,12 +195,23 @@ def render_one(destination: Path, plan: RenderPlan, index: int) -> int:
         extra = _extra_truth(video, plan.truth)
         if extra:
             np.savez_compressed(partial / "truth.npz", **extra)
-        partial.replace(folder)
+        _put_in_place(partial, folder)
+    except OutputError as error:
+        raise without_hidden(error, partial, folder) from error
     except OSError as error:
         raise OutputError(f"can't write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return index
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    try:
+        partial.replace(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        # A worker whose parent was killed came before us, and its video is the same.
 
 
 def _extra_truth(video: RenderedVideo, truth: tuple[str, ...]) -> dict[str, Any]:

@@ -1,13 +1,8 @@
-"""What may stop a training: numbers that aren't finite, and a signal."""
+"""What may stop a training: numbers that aren't finite."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from torch import Tensor
 
@@ -47,40 +42,3 @@ class FiniteGuard:
                     "a lower training.lr or training.precision=fp32 may help",
                     step=step,
                 )
-
-
-class StopRequest:
-    """Whether Ctrl-C or a termination signal has asked to stop: its number, or 0."""
-
-    def __init__(self) -> None:
-        self.number = 0
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request; a second one acts as if nobody listened.
-
-    Only a process's main thread can listen; in others nothing is changed.
-    """
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        request.number = number
-        signal.signal(number, previous[signal.Signals(number)])
-
-    try:
-        for number in previous:
-            signal.signal(number, note)
-        yield request
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def signal_name(number: int) -> str:
-    """How a user knows it."""
-    return "Ctrl-C" if number == signal.SIGINT else "a termination signal"

@@ -26,10 +26,11 @@ from slotkeeper.checkpoint import (
 from slotkeeper.config import Config
 from slotkeeper.errors import CheckpointError, TrainingError
 from slotkeeper.noise import draw_seeds, spread_seeds
+from slotkeeper.stopping import signal_name, stop_on_signals
 from slotkeeper.training.clip_source import CurriculumSource, stage_at
 from slotkeeper.training.engine import make_fabric, own_device
 from slotkeeper.training.gradients import SlotGradients
-from slotkeeper.training.guards import FiniteGuard, signal_name, stop_on_signals
+from slotkeeper.training.guards import FiniteGuard
 from slotkeeper.training.optimizer import (
     WeightAverage,
     learning_rate,
@@ -140,8 +141,11 @@ class Trainer:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"losses/{name}": value for name, value in self.trained.loss_tensors().items()}
         tensors |= optimizer_tensors(self.trained.trained_parameters(), self.optimizer)
+        sums, num_summed = self.averages.state()
+        tensors |= {f"averages/{name}": value for name, value in sums.items()}
         values = {
             "step": self.step,
+            "steps_averaged": num_summed,
             "seconds": self.seconds,
             "seconds_waited": self.seconds_waited,
             "data": self.source.state(),
@@ -165,6 +169,8 @@ class Trainer:
             self.step, self.seconds = int(state.values["step"]), float(state.values["seconds"])
             self.seconds_waited = float(state.values["seconds_waited"])
             self.source.restore(state.values["data"])
+            sums = {name: value.to(self.device) for name, value in _below("averages/", state.tensors).items()}
+            self.averages.restore(sums, int(state.values.get("steps_averaged", 0)))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"the training state in {folder} is damaged: {error!r}") from error
         self.last_checkpoint = folder

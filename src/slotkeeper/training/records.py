@@ -37,6 +37,14 @@ class Averages:
         self._sums, self._count = {}, 0
         return means
 
+    def state(self) -> tuple[dict[str, Tensor], int]:
+        """What was added since the last reading: sums, and of how many steps."""
+        return dict(self._sums), self._count
+
+    def restore(self, sums: Mapping[str, Tensor], count: int) -> None:
+        """Go on from what `state` gave."""
+        self._sums, self._count = dict(sums), count
+
 
 class Stopwatch:
     """Frames seen, and the share of the time spent waiting for data, since the last reading."""

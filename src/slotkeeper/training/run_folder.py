@@ -23,13 +23,15 @@ import torch
 from slotkeeper.checkpoint import package_versions
 from slotkeeper.config import Config, config_yaml
 from slotkeeper.errors import CheckpointError, OutputError
-from slotkeeper.files import atomic_path, write_json
+from slotkeeper.files import atomic_path, remove_leftovers, write_json
 
-_LOCK, _FINGERPRINTS = ".lock", "data.json"
+_LOCK, _FINGERPRINTS, _VERSIONS = ".lock", "data.json", "versions.json"
 
 
 def refuse_unusable(run: Path) -> None:
     """Refuse a folder that holds anything, or can't be made; nothing is made yet.
+
+    What a training left that was killed before it had written its config is no reason.
 
     Raises:
         OutputError: the sentence says why.
@@ -37,10 +39,22 @@ def refuse_unusable(run: Path) -> None:
     place = next(folder for folder in (run, *run.absolute().parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise OutputError(f"can't use {run} as a run folder: {place} is not a folder that can be written")
-    if place == run and any(entry.name != _LOCK for entry in run.iterdir()):
+    if place == run and not _holds_only_a_start(run):
         is_run = (run / "config.yaml").exists()
         way_on = f"go on with it by 'slotkeeper resume {run}', or " if is_run else ""
         raise OutputError(f"{run} is not empty; {way_on}choose another folder with --out")
+
+
+def _holds_only_a_start(run: Path) -> bool:
+    """Whether a folder is empty, or holds nothing but what a training that was killed at once has written."""
+    names = {entry.name for entry in run.iterdir() if not entry.name.startswith(".partial-")}
+    return not names or (_LOCK in names and names <= {_LOCK, _FINGERPRINTS, _VERSIONS})
+
+
+def tidy(run: Path) -> None:
+    """Remove what a killed training left half-written; call it while the run is locked."""
+    for folder in (run, run / "samples", run / "checkpoints"):
+        remove_leftovers(folder, is_alone=True)
 
 
 def create_run(run: Path, config: Config, fingerprints: dict[str, str]) -> None:
@@ -50,7 +64,7 @@ def create_run(run: Path, config: Config, fingerprints: dict[str, str]) -> None:
         OutputError: the folder can't be written.
     """
     write_json(run / _FINGERPRINTS, fingerprints)
-    write_json(run / "versions.json", describe_environment())
+    write_json(run / _VERSIONS, describe_environment())
     with atomic_path(run / "config.yaml") as partial:
         partial.write_text(config_yaml(config), encoding="utf-8")
 

@@ -22,7 +22,14 @@ from slotkeeper.training.clip_source import CurriculumSource, check_shares, stag
 from slotkeeper.training.engine import own_device
 from slotkeeper.training.loop import Trainer
 from slotkeeper.training.processes import Processes, join_processes
-from slotkeeper.training.run_folder import create_run, drop_lines_after, locked, read_fingerprints, refuse_unusable
+from slotkeeper.training.run_folder import (
+    create_run,
+    drop_lines_after,
+    locked,
+    read_fingerprints,
+    refuse_unusable,
+    tidy,
+)
 from slotkeeper.training.videos import RunVideos, check_lengths, find_run_videos, with_known_lengths
 from slotkeeper.training.watching import Watcher
 
@@ -80,6 +87,7 @@ def _train(config: Config, run: Path, processes: Processes, *, show_progress: bo
         with _locked(run, processes):
             if processes.is_first:
                 refuse_unusable(run)
+                tidy(run)
                 precision = choose_precision(config.training.precision, device)
                 config = replace(config, training=replace(config.training, precision=precision))
             precision = processes.from_first(config.training.precision)
@@ -115,6 +123,8 @@ def _resume(run: Path, processes: Processes, *, show_progress: bool) -> Finished
     config = load_config(run / "config.yaml")
     check_shares(config.training, processes.world_size)
     with _locked(run, processes):
+        if processes.is_first:
+            tidy(run)
         videos = _find_videos(config.data, processes, show_progress=show_progress)
         if read_fingerprints(run).get("train") != data_fingerprint(videos.train):
             raise DataError(f"the videos in {videos.root} are not those that {run} began with (see its data.json)")

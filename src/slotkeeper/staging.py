@@ -1,0 +1,64 @@
+"""Folders of results that appear when they are whole, whoever else writes beside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from slotkeeper.errors import OutputError
+from slotkeeper.files import folder_lock, remove_leftovers
+
+
+def prepare_folder(target: Path) -> None:
+    """Make the folder and remove what killed runs left in it.
+
+    Raises:
+        OutputError: it can't be made.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target)
+    except OSError as error:
+        raise OutputError(f"can't write results to {target}: {error.strerror or error}") from error
+
+
+@contextmanager
+def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Give a hidden folder beside `folder`; on success its files `names` replace those in `folder`, else they vanish.
+
+    Raises:
+        OutputError: the folder can't be written, or the disk is full.
+    """
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder.parent))
+        try:
+            yield staging
+            _publish(staging, folder, names)
+        except OutputError as error:
+            raise without_hidden(error, staging, folder) from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"can't write results to {folder}: {error.strerror or error}") from error
+
+
+def without_hidden(error: OutputError, staging: Path, folder: Path) -> OutputError:
+    """The same sentence, with the place that the user knows."""
+    return OutputError(str(error).replace(str(staging), str(folder)))
+
+
+def _publish(staging: Path, folder: Path, names: Sequence[str]) -> None:
+    """Put whole files in place. Former ones go first, and one process at a time comes: no mixture is ever seen."""
+    for name in names:
+        with (staging / name).open("rb") as file:
+            os.fsync(file.fileno())
+    folder.mkdir(exist_ok=True)
+    with folder_lock(folder):
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        for name in names:
+            (staging / name).replace(folder / name)
