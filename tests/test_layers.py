@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "slotkeeper"
 
 LAYERS = [
     ["errors", "types"],
-    ["interfaces", "files"],
+    ["interfaces", "files", "ray_library"],
     ["catalog"],
     ["nn"],
     ["data"],
@@ -27,7 +27,7 @@ LAYERS = [
     ["export"],
     ["report"],
     ["loading", "evaluation", "track_files"],
-    ["training"],
+    ["training", "cluster"],
     ["comparison"],
     ["cli"],
     ["__main__"],

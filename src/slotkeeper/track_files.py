@@ -102,17 +102,17 @@ def track_videos(
     """
     target = Path(out)
     wanted = [paths] if isinstance(paths, str | os.PathLike) else paths
-    videos, skipped = _find_all([Path(path) for path in wanted])
+    videos, skipped = find_inputs([Path(path) for path in wanted])
     named = name_results(videos)
     chosen = _chosen_starts(named, starts, tracker)
     is_alone = len(named) + len(skipped) == 1  # what goes wrong with it is then the error itself
     _prepare(target)
     tracked: list[TrackedVideo] = []
     for folder in skipped if not is_alone else ():
-        _say_skipped(folder)
+        say_skipped(folder)
     for path, name in named.items():
         try:
-            video = _track_one(
+            video = track_one(
                 path,
                 target / name,
                 tracker,
@@ -129,8 +129,8 @@ def track_videos(
             if video.problem is None:
                 continue
             skipped.append(SkippedVideo(path=path, reason=video.problem, folder=video.folder))
-        _say_skipped(skipped[-1])
-    _write_skipped(target / SKIPPED_FILE, skipped)
+        say_skipped(skipped[-1])
+    write_skipped(target / SKIPPED_FILE, skipped)
     if skipped and not tracked:
         none = f"none of the {len(skipped)} videos could be read; the reasons stand in {target / SKIPPED_FILE}"
         raise VideoError(skipped[0].reason if is_alone else none)
@@ -172,7 +172,7 @@ def describe_start(start: Start | None) -> str | None:
     return f"{start.kind} given in the first frame: {start.num_objects}"
 
 
-def _find_all(paths: Sequence[Path]) -> tuple[list[Path], list[SkippedVideo]]:
+def find_inputs(paths: Sequence[Path]) -> tuple[list[Path], list[SkippedVideo]]:
     """Video files and folders of frames as they are, of other folders the videos in them; and folders without any."""
     found: list[Path] = []
     skipped: list[SkippedVideo] = []
@@ -185,27 +185,39 @@ def _find_all(paths: Sequence[Path]) -> tuple[list[Path], list[SkippedVideo]]:
     return found, skipped
 
 
-def _say_skipped(video: SkippedVideo) -> None:
+def say_skipped(video: SkippedVideo) -> None:
+    """Name a video that was skipped on stderr, above any progress bar."""
     tqdm.write(f"skipped: {video.reason}", file=sys.stderr)
 
 
-def name_results(paths: Sequence[Path]) -> dict[Path, str]:
+def name_results(
+    paths: Sequence[Path], *, known: Mapping[Path, str] | None = None, reserved: Sequence[str] = ()
+) -> dict[Path, str]:
     """A folder name for each video, in order: its file's name without suffix, numbered where that is taken.
 
     Several videos in the data layouts `NAME/video.mp4` and `NAME/frames` are called by their folders' names. Names that
     differ in case alone count as taken (some file systems don't tell them apart), and so do the plain names of videos
     that come later.
+
+    Args:
+        paths: the videos.
+        known: names given earlier, by resolved path; they stay, and no other video gets one of them.
+        reserved: names that no video may get.
     """
+    former = known or {}
     distinct = {path.resolve(): path for path in reversed(paths)}
     kept = [path for path in dict.fromkeys(paths) if distinct[path.resolve()] == path]
     stems = [_stem(path) for path in kept]
-    if sum(stem in _LAYOUT_STEMS for stem in stems) > 1:
+    if sum(stem in _LAYOUT_STEMS for stem in (*stems, *map(_stem, former.keys() - distinct.keys()))) > 1:
         folders = [path.resolve().parent.name for path in kept]
         stems = [folder or stem if stem in _LAYOUT_STEMS else stem for stem, folder in zip(stems, folders, strict=True)]
     plain = {stem.casefold() for stem in stems}
-    taken = {SKIPPED_FILE}
+    taken = {name.casefold() for name in (SKIPPED_FILE, *reserved, *former.values())}
     names = {}
     for path, stem in zip(kept, stems, strict=True):
+        if path.resolve() in former:
+            names[path] = former[path.resolve()]
+            continue
         name, number = stem, 1
         while name.casefold() in taken or (number > 1 and name.casefold() in plain):
             number += 1
@@ -221,9 +233,22 @@ def _stem(path: Path) -> str:
     return stem if stem.strip(".") else _LAYOUT_STEM
 
 
-def _track_one(
-    path: Path, folder: Path, tracker: Tracker, *, start: Start | None, report_frames: int, show_progress: bool
+def track_one(
+    path: Path,
+    folder: Path,
+    tracker: Tracker,
+    *,
+    start: Start | None = None,
+    report_frames: int = DEFAULT_MAX_FRAMES,
+    show_progress: bool = False,
 ) -> TrackedVideo:
+    """Track one video into `folder`, beside which half-written files are hidden; its parent exists.
+
+    Raises:
+        VideoError: not one frame could be read.
+        OutputError: the results can't be written, or the disk is full.
+        CheckpointError: the model's masks are not finite numbers.
+    """
     reader = VideoReader(path)  # a file that ends too soon raises after its last frame
     info = reader.info
     size = (info.height, info.width)
@@ -295,14 +320,14 @@ def _staged(folder: Path) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=f"{_STAGING_PREFIX}{os.getpid()}-", dir=folder.parent))
         try:
             yield staging
-            _publish(staging, folder)
+            publish(staging, folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"can't write results to {folder}: {error.strerror or error}") from error
 
 
-def _publish(staging: Path, folder: Path) -> None:
+def publish(staging: Path, folder: Path) -> None:
     """Put whole files in place. Former ones go first, so that no mixture of two runs can ever be seen."""
     for name in RESULT_FILES:
         with (staging / name).open("rb") as file:
@@ -314,7 +339,7 @@ def _publish(staging: Path, folder: Path) -> None:
         (staging / name).replace(folder / name)
 
 
-def _write_skipped(path: Path, skipped: Sequence[SkippedVideo]) -> None:
+def write_skipped(path: Path, skipped: Sequence[SkippedVideo]) -> None:
     """Name what was skipped in this run; without any, an older run's list goes."""
     if not skipped:
         path.unlink(missing_ok=True)

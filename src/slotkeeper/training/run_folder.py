@@ -10,12 +10,10 @@ checkpoints/     the two newest, each a model folder with the training's state
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -23,9 +21,9 @@ import torch
 from slotkeeper.checkpoint import package_versions
 from slotkeeper.config import Config, config_yaml
 from slotkeeper.errors import CheckpointError, OutputError
-from slotkeeper.files import atomic_path, write_json
+from slotkeeper.files import LOCK_FILE, atomic_path, locked_folder, write_json
 
-_LOCK, _FINGERPRINTS = ".lock", "data.json"
+_FINGERPRINTS = "data.json"
 
 
 def refuse_unusable(run: Path) -> None:
@@ -37,7 +35,7 @@ def refuse_unusable(run: Path) -> None:
     place = next(folder for folder in (run, *run.absolute().parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise OutputError(f"can't use {run} as a run folder: {place} is not a folder that can be written")
-    if place == run and any(entry.name != _LOCK for entry in run.iterdir()):
+    if place == run and any(entry.name != LOCK_FILE for entry in run.iterdir()):
         is_run = (run / "config.yaml").exists()
         way_on = f"go on with it by 'slotkeeper resume {run}', or " if is_run else ""
         raise OutputError(f"{run} is not empty; {way_on}choose another folder with --out")
@@ -80,24 +78,9 @@ def describe_environment() -> dict[str, object]:
     }
 
 
-@contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the run for this process; the lock goes with the process, however it ends.
-
-    Raises:
-        OutputError: the folder can't be written, or another process is training in it.
-    """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        handle = (run / _LOCK).open("w")
-    except OSError as error:
-        raise OutputError(f"can't write into the run folder {run}: {error.strerror or error}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"another process is training in {run}") from error
-        yield
+def locked(run: Path) -> AbstractContextManager[None]:
+    """Hold the run for this process; see `slotkeeper.files.locked_folder`."""
+    return locked_folder(run, busy=f"another process is training in {run}")
 
 
 def drop_lines_after(path: Path, step: int) -> None:
