@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def format_summary(summary: ClusterSummary) -> str:
     tracked = summary.tracked
     new = [record for record in tracked if record.name not in summary.earlier]
     frames = sum(record.num_frames for record in tracked)
-    new_frames, worker_seconds = sum(record.num_frames for record in new), sum(record.seconds for record in new)
+    new_frames, worker_seconds = sum(record.num_frames for record in new), math.fsum(record.seconds for record in new)
     slowest = max(tracked, key=lambda record: record.seconds, default=None)
     rows = [
         ("videos", f"{len(summary.records)}", f"{len(summary.earlier)} of them finished before this start"),
