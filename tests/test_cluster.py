@@ -172,7 +172,7 @@ def test_after_a_killed_driver_every_video_is_done_exactly_once(address: str, tm
 
 def test_an_address_without_ray_is_one_sentence(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    with pytest.raises(ConfigError, match=r"can't use Ray at '127\.0\.0\.1:1': .*refused"):
+    with pytest.raises(ConfigError, match=r"there is no Ray at '127\.0\.0\.1:1': .*refused"):
         track_on_cluster(
             [write_video(tmp_path / "a.mp4")], tmp_path / "out", model=model, address="127.0.0.1:1", show_progress=False
         )

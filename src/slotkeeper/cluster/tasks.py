@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -25,6 +24,7 @@ _LEAST = 2
 _POLL_SECONDS = 5.0
 _PATIENCE_SECONDS = 10.0
 _OBJECT_STORE_BYTES = 128 * 2**20
+_QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Ended:
 def running_ray(ray: Any, *, address: str | None, jobs: int | None) -> Iterator[None]:
     """A Ray to use: the one that already runs in this process, the one at `address`, or one of this machine's own.
 
-    What Ray prints about dead workers goes to stderr, since stdout is for results.
+    What Ray prints on stdout about dead workers and machines is left out: the ledger has it, and stdout is for results.
 
     Raises:
         ConfigError: there is no Ray at `address`.
@@ -65,30 +65,38 @@ def running_ray(ray: Any, *, address: str | None, jobs: int | None) -> Iterator[
     if ray.is_initialized():
         yield
         return
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with redirect_stdout(sys.stderr):
-        try:
-            if address is None:
-                cores = jobs or len(os.sched_getaffinity(0))
-                own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-                ray.init(address="local", **own, **quiet)
-            else:
-                _check_reachable(address)
-                ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-            place = "on this machine" if address is None else f"at '{address}'"
-            raise ConfigError(f"can't use Ray {place}: {_first_line(error)}") from error
+    with redirect_stdout(None):
+        if address is None:
+            _start(ray, jobs or len(os.sched_getaffinity(0)))
+        else:
+            _connect(ray, address)
         try:
             yield
         finally:
             ray.shutdown()
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes."""
+def _start(ray: Any, num_cores: int) -> None:
+    own = {"num_cpus": num_cores, "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    try:
+        ray.init(address="local", **own, **_QUIET)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ConfigError(f"can't start Ray on this machine: {_first_line(error)}") from error
+
+
+def _connect(ray: Any, address: str) -> None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_PATIENCE_SECONDS).close()
+    try:
+        if host and port.isdecimal():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=_PATIENCE_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"there is no Ray at '{address}': {_first_line(error)}") from error
+    try:
+        ray.init(address=address, **_QUIET)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ConfigError(
+            f"can't use Ray at '{address}': {_first_line(error)}; where it asks for a token, RAY_AUTH_MODE=token helps"
+        ) from error
 
 
 def make_task(ray: Any, job: TrackingJob) -> Callable[[Attempt], Any]:
