@@ -52,7 +52,6 @@ def move_into_place(target: Path, record: VideoRecord) -> None:
             results.rename(folder)  # one step, without a look before: what other machines wrote may show late
         except OSError:
             publish(results, folder)  # there is such a folder, perhaps with files of the user's own
-        _sync(target)
     except OSError as error:
         raise OutputError(f"can't write results to {folder}: {error.strerror or error}") from error
     shutil.rmtree(results.parent, ignore_errors=True)
@@ -80,11 +79,3 @@ def is_whole(folder: Path) -> bool:
     with suppress(OSError), os.scandir(folder) as entries:
         return {entry.name for entry in entries} >= set(RESULT_FILES)
     return False
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
