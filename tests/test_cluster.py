@@ -62,10 +62,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A real Ray of two workers."""
+    """A real Ray; one worker, since each that starts costs seconds."""
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
