@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "slotkeeper"
 
 LAYERS = [
     ["errors", "types", "noise"],
-    ["interfaces", "files", "stopping"],
+    ["interfaces", "files", "ray_library", "stopping"],
     ["staging"],
     ["catalog"],
     ["nn"],
@@ -28,7 +28,7 @@ LAYERS = [
     ["export"],
     ["report"],
     ["loading", "evaluation", "track_files"],
-    ["training"],
+    ["training", "cluster"],
     ["comparison"],
     ["cli"],
     ["__main__"],

@@ -7,6 +7,7 @@ renamed, so one that can be seen is whole.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -103,6 +104,21 @@ def read_training_state(folder: Path) -> TrainingState:
         CheckpointError: a file is missing or damaged.
     """
     return TrainingState(tensors=_read_tensors(folder / _STATE_TENSORS), values=_read_json(folder / _STATE_VALUES))
+
+
+def model_fingerprint(folder: Path) -> str:
+    """A hash of a model folder's weights and config, in hex.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    config = json.dumps(_read_json(folder / _FACTS).get("config"), sort_keys=True)
+    digest = hashlib.sha256(config.encode())
+    try:
+        digest.update((folder / _WEIGHTS).read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"can't read {folder / _WEIGHTS}: {error.strerror or error}") from error
+    return digest.hexdigest()
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:

@@ -12,7 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from slotkeeper.errors import OutputError
+from slotkeeper.errors import DataError, OutputError
+
+LOCK_FILE = ".lock"
 
 
 @contextmanager
@@ -105,3 +107,40 @@ def write_json(path: Path, value: Any) -> None:
     """
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_path_list(path: Path) -> list[Path]:
+    """A text file's paths, one per line; empty lines don't count. Relative ones are relative to the present folder.
+
+    Raises:
+        DataError: the file can't be read, or lists nothing.
+    """
+    try:
+        lines = [os.fsdecode(line) for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise DataError(f"can't read the list {path}: {error.strerror or error}") from error
+    if not lines or any("\0" in line for line in lines):
+        raise DataError(f"{path} is no list of paths, one per line")
+    return [Path(line) for line in lines]
+
+
+@contextmanager
+def locked_folder(folder: Path, *, busy: str) -> Iterator[None]:
+    """Make a folder and hold it for this process; the lock goes with the process, however it ends.
+
+    busy: what to say where another process holds it.
+
+    Raises:
+        OutputError: the folder can't be written, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / LOCK_FILE).open("w")
+    except OSError as error:
+        raise OutputError(f"can't write into the folder {folder}: {error.strerror or error}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(busy) from error
+        yield

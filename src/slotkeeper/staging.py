@@ -37,7 +37,7 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder.parent))
         try:
             yield staging
-            _publish(staging, folder, names)
+            publish(staging, folder, names)
         except OutputError as error:
             raise without_hidden(error, staging, folder) from error
         finally:
@@ -51,7 +51,7 @@ def without_hidden(error: OutputError, staging: Path, folder: Path) -> OutputErr
     return OutputError(str(error).replace(str(staging), str(folder)))
 
 
-def _publish(staging: Path, folder: Path, names: Sequence[str]) -> None:
+def publish(staging: Path, folder: Path, names: Sequence[str]) -> None:
     """Put whole files in place. Former ones go first, and one process at a time comes: no mixture is ever seen."""
     for name in names:
         with (staging / name).open("rb") as file:

@@ -107,7 +107,7 @@ def track_videos(
     """
     target = Path(out)
     wanted = [paths] if isinstance(paths, str | os.PathLike) else paths
-    videos, skipped = _find_all([_as_path(path) for path in wanted])
+    videos, skipped = find_inputs([_as_path(path) for path in wanted])
     named = name_results(videos)
     stream = open_standard_input() if STANDARD_INPUT in named else None
     chosen = _chosen_starts(named, starts, tracker, stream)
@@ -115,10 +115,10 @@ def track_videos(
     prepare_folder(target)
     tracked: list[TrackedVideo] = []
     for folder in skipped if not is_alone else ():
-        _say_skipped(folder)
+        say_skipped(folder)
     for path, name in named.items():
         try:
-            video = _track_one(
+            video = track_one(
                 path,
                 target / name,
                 tracker,
@@ -136,8 +136,8 @@ def track_videos(
             if video.problem is None:
                 continue
             skipped.append(SkippedVideo(path=path, reason=video.problem, folder=video.folder))
-        _say_skipped(skipped[-1])
-    _write_skipped(target / SKIPPED_FILE, skipped)
+        say_skipped(skipped[-1])
+    write_skipped(target / SKIPPED_FILE, skipped)
     if skipped and not tracked:
         none = f"none of the {len(skipped)} videos could be read; the reasons stand in {target / SKIPPED_FILE}"
         raise VideoError(skipped[0].reason if is_alone else none)
@@ -190,7 +190,7 @@ def _as_path(given: str | os.PathLike[str] | MediaPath) -> MediaPath | str:
     return Path(path).absolute() if path == STANDARD_INPUT and os.fspath(given) != str(STANDARD_INPUT) else path
 
 
-def _find_all(paths: Sequence[MediaPath | str]) -> tuple[list[MediaPath], list[SkippedVideo]]:
+def find_inputs(paths: Sequence[MediaPath | str]) -> tuple[list[MediaPath], list[SkippedVideo]]:
     """Video files and folders of frames as they are, of other folders the videos in them; and folders without any."""
     found: list[MediaPath] = []
     skipped: list[SkippedVideo] = []
@@ -209,27 +209,39 @@ def _holds_videos(path: Path) -> bool:
     return path.is_dir() and not is_folder_of_frames(path)
 
 
-def _say_skipped(video: SkippedVideo) -> None:
+def say_skipped(video: SkippedVideo) -> None:
+    """Name a video that was skipped on stderr, above any progress bar."""
     tqdm.write(f"skipped: {video.reason}", file=sys.stderr)
 
 
-def name_results(paths: Sequence[MediaPath]) -> dict[MediaPath, str]:
+def name_results(
+    paths: Sequence[MediaPath], *, known: Mapping[Path, str] | None = None, reserved: Sequence[str] = ()
+) -> dict[MediaPath, str]:
     """A folder name for each video, in order: its file's name without suffix, numbered where that is taken.
 
     Several videos in the data layouts `NAME/video.mp4` and `NAME/frames` are called by their folders' names. Names that
     differ in case alone count as taken (some file systems don't tell them apart), and so do the plain names of videos
     that come later.
+
+    Args:
+        paths: the videos.
+        known: names given earlier, by resolved path; they stay, and no other video gets one of them.
+        reserved: names that no video may get.
     """
+    former: dict[MediaPath, str] = {place: name for place, name in (known or {}).items()}
     distinct = {_resolved(path): path for path in reversed(paths)}
     kept = [path for path in dict.fromkeys(paths) if distinct[_resolved(path)] == path]
     stems = [_stem(path) for path in kept]
-    if sum(stem in _LAYOUT_STEMS for stem in stems) > 1:
+    if sum(stem in _LAYOUT_STEMS for stem in (*stems, *map(_stem, former.keys() - distinct.keys()))) > 1:
         folders = [path.resolve().parent.name if isinstance(path, Path) else "" for path in kept]
         stems = [folder or stem if stem in _LAYOUT_STEMS else stem for stem, folder in zip(stems, folders, strict=True)]
     plain = {stem.casefold() for stem in stems}
-    taken = {SKIPPED_FILE}
+    taken = {name.casefold() for name in (SKIPPED_FILE, *reserved, *former.values())}
     names = {}
     for path, stem in zip(kept, stems, strict=True):
+        if _resolved(path) in former:
+            names[path] = former[_resolved(path)]
+            continue
         name, number = stem, 1
         while name.casefold() in taken or (number > 1 and name.casefold() in plain):
             number += 1
@@ -252,16 +264,25 @@ def _stem(path: MediaPath) -> str:
     return stem if stem.strip(".") else _LAYOUT_STEM
 
 
-def _track_one(
+def track_one(
     path: MediaPath,
     folder: Path,
     tracker: Tracker,
     *,
-    stream: StreamReader | None,
-    start: Start | None,
-    report_frames: int,
-    show_progress: bool,
+    stream: StreamReader | None = None,
+    start: Start | None = None,
+    report_frames: int = DEFAULT_MAX_FRAMES,
+    show_progress: bool = False,
 ) -> TrackedVideo:
+    """Track one video into `folder`, beside which half-written files are hidden; its parent exists.
+
+    stream: is read instead of the path, which then only names it.
+
+    Raises:
+        VideoError: not one frame could be read.
+        OutputError: the results can't be written, or the disk is full.
+        CheckpointError: the model's masks are not finite numbers.
+    """
     reader = stream or VideoReader(path)  # what ends too soon raises after its last frame
     info = reader.info
     name = path.name if stream is None else STREAM_NAME
@@ -308,7 +329,7 @@ def _track_one(
     )
 
 
-def _write_skipped(path: Path, skipped: Sequence[SkippedVideo]) -> None:
+def write_skipped(path: Path, skipped: Sequence[SkippedVideo]) -> None:
     """Name what was skipped in this run; without any, an older run's list goes."""
     if not skipped:
         path.unlink(missing_ok=True)

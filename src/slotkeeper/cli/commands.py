@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotkeeper.errors import DataError, SlotkeeperError
-from slotkeeper.files import write_json
+from slotkeeper.errors import ConfigError, DataError, SlotkeeperError
+from slotkeeper.files import read_path_list, write_json
 from slotkeeper.launched import find_place
 
 if TYPE_CHECKING:
@@ -177,16 +177,49 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _track(arguments: argparse.Namespace) -> int:
+    videos = _videos_to_track(arguments)
+    if arguments.cluster:
+        return _track_on_cluster(arguments, videos)
     from slotkeeper.data import read_starts
     from slotkeeper.loading import load
     from slotkeeper.track_files import track_videos
 
     starts = None if arguments.start is None else read_starts(arguments.start)
     tracker = load(arguments.model, device=arguments.device)
-    summary = track_videos(arguments.videos, tracker, arguments.out, starts=starts, show_progress=not arguments.quiet)
+    summary = track_videos(videos, tracker, arguments.out, starts=starts, show_progress=not arguments.quiet)
     for video in summary.tracked:
         found = f"{_counted(video.num_objects, 'object')} in {_counted(video.num_frames, 'frame')}"
         print(f"{video.path}: {found}; {video.folder / 'report.html'}")
+    return summary.exit_code
+
+
+def _videos_to_track(arguments: argparse.Namespace) -> list[Path]:
+    """The videos given and listed; options that don't go together are refused."""
+    for option in () if arguments.cluster else ("address", "jobs", "retry"):
+        if getattr(arguments, option):
+            raise ConfigError(f"--{option} is for tracking with --cluster")
+    if arguments.cluster and arguments.start is not None:
+        raise ConfigError("--start can't be given with --cluster")
+    videos = [*arguments.videos, *(read_path_list(arguments.list) if arguments.list else ())]
+    if not videos:
+        raise ConfigError("the following arguments are required: VIDEO; see 'slotkeeper track --help'")
+    return videos
+
+
+def _track_on_cluster(arguments: argparse.Namespace, videos: Sequence[Path]) -> int:
+    from slotkeeper.cluster import format_summary, track_on_cluster
+
+    summary = track_on_cluster(
+        videos,
+        arguments.out,
+        model=arguments.model,
+        address=arguments.address or os.environ.get("RAY_ADDRESS"),
+        jobs=arguments.jobs,
+        device=arguments.device,
+        is_retry=arguments.retry,
+        show_progress=not arguments.quiet,
+    )
+    print(format_summary(summary))
     return summary.exit_code
 
 

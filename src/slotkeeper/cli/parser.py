@@ -42,7 +42,7 @@ def _place(text: str) -> Path | str:
 
 def _video(text: str) -> str:
     """As it was written: `-` is a stream, `./-` a file, and the address of shards is no path."""
-    _path(text)
+    _place(text)
     return text
 
 
@@ -140,11 +140,12 @@ def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
     track = commands.add_parser("track", help="follow the objects of video files")
     track.add_argument(
         "videos",
-        nargs="+",
+        nargs="*",
         type=_video,
         metavar="VIDEO",
         help="video files, folders of frames, folders of videos, shards, or - for a stream on standard input",
     )
+    track.add_argument("--list", type=_path, metavar="FILE", help="a text file with more of these, one per line")
     track.add_argument("--model", default="default", metavar="RUN_OR_MODEL", help=f"a run or a model folder {_DEFAULT}")
     track.add_argument("--out", type=_path, required=True, metavar="DIR", help="results, one folder per video")
     track.add_argument(
@@ -152,6 +153,12 @@ def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
     )
     track.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
     track.add_argument("--quiet", action="store_true", help="no progress bar")
+    track.add_argument("--cluster", action="store_true", help="many videos side by side on Ray, resumable")
+    track.add_argument("--address", metavar="ADDR", help="with --cluster: of a Ray cluster (default: this machine)")
+    track.add_argument(
+        "--jobs", type=_number(1), metavar="N", help="with --cluster: videos at a time (default: one per core)"
+    )
+    track.add_argument("--retry", action="store_true", help="with --cluster: try again what was skipped or crashed")
 
 
 def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from collections import deque
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from slotkeeper.comparison.pool import KILLED, Ended, Room, cell_environment
-from slotkeeper.errors import ConfigError
+from slotkeeper.ray_library import import_ray
 
 _POLL_SECONDS = 0.5
 
@@ -24,7 +23,7 @@ def run_with_ray(waiting: deque[Path], room: Room) -> Generator[Ended | None, No
     Raises:
         ConfigError: Ray is not installed.
     """
-    ray = import_ray()
+    ray = import_ray("running cells with Ray", "leave Ray out")
     was_running = ray.is_initialized()
     if not was_running:
         ray.init(log_to_driver=False, include_dashboard=False)
@@ -34,20 +33,6 @@ def run_with_ray(waiting: deque[Path], room: Room) -> Generator[Ended | None, No
     finally:
         if not was_running:
             ray.shutdown()
-
-
-def import_ray() -> Any:
-    """The module.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise ConfigError(
-            f"running cells with Ray needs the package ray: pip install 'slotkeeper[ray]', or leave Ray out ({error})"
-        ) from error
 
 
 def _drive(ray: Any, task: Any, waiting: deque[Path], room: Room) -> Iterator[Ended | None]:

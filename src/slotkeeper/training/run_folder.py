@@ -10,12 +10,10 @@ checkpoints/     the two newest, each a model folder with the training's state
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -23,9 +21,9 @@ import torch
 from slotkeeper.checkpoint import package_versions
 from slotkeeper.config import Config, config_yaml
 from slotkeeper.errors import CheckpointError, OutputError
-from slotkeeper.files import atomic_path, remove_leftovers, write_json
+from slotkeeper.files import LOCK_FILE, atomic_path, locked_folder, remove_leftovers, write_json
 
-_LOCK, _FINGERPRINTS, _VERSIONS = ".lock", "data.json", "versions.json"
+_FINGERPRINTS, _VERSIONS = "data.json", "versions.json"
 
 
 def refuse_unusable(run: Path) -> None:
@@ -48,7 +46,7 @@ def refuse_unusable(run: Path) -> None:
 def _holds_only_a_start(run: Path) -> bool:
     """Whether a folder is empty, or holds nothing but what a training that was killed at once has written."""
     names = {entry.name for entry in run.iterdir() if not entry.name.startswith(".partial-")}
-    return not names or (_LOCK in names and names <= {_LOCK, _FINGERPRINTS, _VERSIONS})
+    return not names or (LOCK_FILE in names and names <= {LOCK_FILE, _FINGERPRINTS, _VERSIONS})
 
 
 def tidy(run: Path) -> None:
@@ -94,24 +92,9 @@ def describe_environment() -> dict[str, object]:
     }
 
 
-@contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the run for this process; the lock goes with the process, however it ends.
-
-    Raises:
-        OutputError: the folder can't be written, or another process is training in it.
-    """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        handle = (run / _LOCK).open("w")
-    except OSError as error:
-        raise OutputError(f"can't write into the run folder {run}: {error.strerror or error}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"another process is training in {run}") from error
-        yield
+def locked(run: Path) -> AbstractContextManager[None]:
+    """Hold the run for this process; see `slotkeeper.files.locked_folder`."""
+    return locked_folder(run, busy=f"another process is training in {run}")
 
 
 def drop_lines_after(path: Path, step: int) -> None:
