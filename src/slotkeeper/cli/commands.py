@@ -193,7 +193,7 @@ def _track(arguments: argparse.Namespace) -> int:
     return summary.exit_code
 
 
-def _videos_to_track(arguments: argparse.Namespace) -> list[Path]:
+def _videos_to_track(arguments: argparse.Namespace) -> list[Path | str]:
     """The videos given and listed; options that don't go together are refused."""
     for option in () if arguments.cluster else ("address", "jobs", "retry"):
         if getattr(arguments, option):
@@ -206,7 +206,7 @@ def _videos_to_track(arguments: argparse.Namespace) -> list[Path]:
     return videos
 
 
-def _track_on_cluster(arguments: argparse.Namespace, videos: Sequence[Path]) -> int:
+def _track_on_cluster(arguments: argparse.Namespace, videos: Sequence[Path | str]) -> int:
     from slotkeeper.cluster import format_summary, track_on_cluster
 
     summary = track_on_cluster(
