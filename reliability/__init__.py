@@ -1,0 +1,1 @@
+"""Scripts that try to break slotkeeper; docs/reliability.md has their figures."""
