@@ -88,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _keep(place: Path, case: Path, result: dict[str, Any]) -> None:
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(case, place, symlinks=True)
-    (place / "finding.txt").write_text(f"{result['done']}\n{result['problem']}\n{result['escapes']}\n", encoding="utf-8")
+    told = "\n".join([result["done"], result["problem"], *result["escapes"]])
+    (place / "finding.txt").write_text(f"{told}\n", encoding="utf-8")
 
 
 def _told(kind: str, seed: int, number: int, result: dict[str, Any]) -> str:

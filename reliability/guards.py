@@ -63,8 +63,9 @@ def list_files(root: Path, without: Path) -> Listing:
             folders.clear()
             continue
         for name in files:
-            state = os.lstat(os.path.join(folder, name))
-            found[os.path.join(folder, name)] = (state.st_size, state.st_mtime_ns)
+            path = Path(folder, name)
+            state = path.lstat()
+            found[str(path)] = (state.st_size, state.st_mtime_ns)
     return found
 
 

@@ -7,14 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from slotkeeper.data import ClipDataset, VideoReader, find_videos, load_segments
-from slotkeeper.track_files import RESULT_FILES
-
 from reliability import originals
+from reliability.mask_files import mutated_archive, odd_picture
 from reliability.mutations import Rng, mutated_bytes, mutated_data, with_right_checksums
 from reliability.outcomes import BrokenPromiseError, Outcome, attempt, run_command
-
-_SIDE = originals.SIDE
+from slotkeeper.data import ClipDataset, VideoReader, find_videos, load_segments
+from slotkeeper.track_files import RESULT_FILES
 
 
 class Kind(Protocol):
@@ -109,14 +107,14 @@ class Masks:
         self._videos = originals.write_videos(folder / "videos")
 
     def write(self, rng: Rng, case: Path) -> str:
-        from reliability.mask_files import mutated_archive
-
         if rng.random() < 0.35:
             (case / "masks").mkdir()
             chosen, done = int(rng.integers(4)), ""
             for number in range(4):
                 data = (self._pictures / f"{number}.png").read_bytes()
-                if number == chosen:
+                if number == chosen and rng.random() < 0.4:
+                    data, done = odd_picture(rng)
+                elif number == chosen:
                     data, done = mutated_bytes(rng, data, self._archive.read_bytes())
                     data = with_right_checksums(data) if rng.random() < 0.7 else data
                 (case / "masks" / f"{number}.png").write_bytes(data)

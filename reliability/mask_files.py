@@ -6,13 +6,15 @@ import io
 import zipfile
 
 import numpy as np
+from PIL import Image
 
 from reliability.mutations import Rng, mutated_bytes
 from reliability.originals import frames_and_segments
 
-_SHAPES = ("(12, 64, 64)", "(1, 64, 64)", "(10**9, 64, 64)", "(100000, 100000, 100000)", "(12, 64)", "()", "(12, -64, 64)")
-_ODD_SHAPES = ("(12, 0, 64)", "(2**62, 4, 4)", "(12, 64, 64, 1)", "((12,), 64, 64)", "(12.0, 64, 64)", "(True, 64, 64)", "'a'")
-_TYPES = ("'|u1'", "'<u2'", "'>u2'", "'<i8'", "'<f4'", "'|O'", "'<U9'", "[('a', '|u1')]", "'|V1'", "'?'", "'|u0'", "0", "'xx'")
+_SHAPES = ("(12, 64, 64)", "(1, 64, 64)", "(10**9, 64, 64)", "(100000, 100000, 100000)", "(12, 64)", "()", "'a'")
+_ODD_SHAPES = ("(12, 0, 64)", "(2**62, 4, 4)", "(12, 64, 64, 1)", "((12,), 64, 64)", "(12.0, 64, 64)", "(True, 64, 64)")
+_TYPES = ("'|u1'", "'<u2'", "'>u2'", "'<i8'", "'<f4'", "'|O'", "'<U9'", "[('a', '|u1')]", "'|V1'", "'?'", "0", "'xx'")
+_MODES = ("1", "L", "P", "I;16", "RGB", "RGBA", "LA", "CMYK", "F", "I")
 _KEYS = ("masks.npy", "masks.npy", "masks.npy", "mask.npy", "../masks.npy", "masks", "/etc/masks.npy", "\u202e.npy")
 
 
@@ -33,10 +35,26 @@ def mutated_archive(rng: Rng) -> tuple[bytes, str]:
     if rng.random() < 0.1:
         length = rng.bytes(len(length))
     body = frames_and_segments()[1].tobytes()
+    if rng.random() < 0.4:  # labels without sense, of two bytes too
+        body, name = rng.bytes(2 * len(body)), f"{name} + noise"
     if rng.random() < 0.3:
         body, name = body[: int(rng.integers(len(body)))], f"{name} + short body"
     member = b"\x93NUMPY" + version + length + header + body
     return _zipped(rng, member), f"{name} {header[:80]!r}"
+
+
+def odd_picture(rng: Rng) -> tuple[bytes, str]:
+    """A whole picture in some format, mode and size, with noise or one label in it."""
+    mode, kind = _chosen(rng, _MODES), _chosen(rng, ("PNG", "PNG", "PNG", "GIF", "BMP", "TIFF", "JPEG", "WEBP", "EPS"))
+    size = [(64, 64), (64, 64), (1, 1), (63, 65), (5000, 3)][int(rng.integers(5))]
+    values = rng.integers(0, 65536, (size[1], size[0])) if rng.random() < 0.5 else np.full((size[1], size[0]), 3)
+    picture = Image.fromarray(values.astype(np.int32)).convert("I;16" if mode == "I;16" else "L")
+    file = io.BytesIO()
+    try:
+        (picture if mode == "I;16" else picture.convert(mode)).save(file, kind)
+    except (OSError, ValueError):
+        return b"", f"no {kind} of {mode}"
+    return file.getvalue(), f"{kind} of {mode}, {size[0]} x {size[1]}"
 
 
 def _odd_header(rng: Rng, header: bytes) -> tuple[bytes, str]:

@@ -37,9 +37,10 @@ def frames_and_segments() -> tuple[np.ndarray, np.ndarray]:
     frames = np.full((NUM_FRAMES, SIDE, SIDE, 3), 90, np.uint8)
     segments = np.zeros((NUM_FRAMES, SIDE, SIDE), np.uint8)
     for time in range(NUM_FRAMES):
-        for label, (top, left, color) in enumerate(((8, 4 + 3 * time, (220, 30, 30)), (40, 44 - 3 * time, (40, 60, 230)))):
+        squares = ((8, 4 + 3 * time, (220, 30, 30)), (40, 44 - 3 * time, (40, 60, 230)))
+        for label, (top, left, color) in enumerate(squares, start=1):
             area = (time, slice(top, top + 14), slice(left, left + 14))
-            frames[area], segments[area] = color, label + 1
+            frames[area], segments[area] = color, label
     return frames, segments
 
 

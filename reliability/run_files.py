@@ -6,12 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+from reliability import originals
+from reliability.mutations import Rng, mutated_bytes, mutated_data, mutated_text
+from reliability.outcomes import Outcome, attempt, run_command
 from slotkeeper.build import build_losses, build_model, load_model
 from slotkeeper.config import Config, load_config, read_yaml, write_yaml
-
-from reliability import originals
-from reliability.mutations import Rng, mutated_bytes, mutated_data
-from reliability.outcomes import Outcome, attempt, run_command
 
 _MOST_WEIGHTS, _MOST_FRAMES = 300_000, 64
 """Accepted configs of up to so many weights, and frames in a batch, are trained for a step."""
@@ -59,6 +58,9 @@ class Configs:
         if draw < 0.65:
             bomb = str(rng.choice(_BOMBS))
             return (self._text + bomb if rng.random() < 0.3 else bomb).encode(), f"bomb {bomb[:40]!r}"
+        if draw < 0.9:
+            text, done = mutated_text(rng, self._text)
+            return text.encode(), done
         return mutated_bytes(rng, self._text.encode(), b"\xff\xfe- &a [*a]\n!!python/name:os.system\n" * 9)
 
     def feed(self, case: Path, out: Path) -> Outcome:

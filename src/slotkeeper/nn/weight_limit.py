@@ -12,7 +12,7 @@ from slotkeeper.errors import ConfigError
 
 MAX_NUMBERS = 2**29
 """In a model: 2 GB in float32, and 10 GB with gradient, average and optimizer. The shipped models have 0.4 million."""
-_MAX_TENSORS = 10_000
+_MAX_TENSORS = 4_000
 """In a model; it takes a few seconds to make so many layers. The shipped models have about 100."""
 
 
