@@ -15,7 +15,7 @@ from reliability.worker import KINDS, make_kind, run_case
 
 from slotkeeper.errors import DataError
 
-SHARES = {"video": 16, "config": 40, "masks": 30, "checkpoint": 8, "start": 20}
+SHARES = {"video": 10, "config": 30, "masks": 30, "checkpoint": 4, "start": 15}
 
 
 @pytest.fixture(scope="module")
