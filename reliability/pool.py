@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 LONGEST = 10.0
-"""Seconds that one input may take."""
+"""Seconds of processor time that one input may take: the machine may be busy with other work."""
+LONGEST_WAIT = 60.0
+"""Seconds after which an input counts as hanging even if it takes no processor time."""
+_POLL = 0.2
 _LONGEST_START = 300.0
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,13 +35,14 @@ class Worker:
         assert process.stdin is not None
         process.stdin.write(f"{number}\n")
         process.stdin.flush()
-        began = time.perf_counter()
-        answer = self._answer(LONGEST)
+        began = _processor_seconds(process.pid)
+        answer = self._answer(LONGEST_WAIT, LONGEST)
         if answer is not None:
             return answer
-        seconds, code = time.perf_counter() - began, process.poll()
+        code = process.poll()
+        seconds = LONGEST if code is not None else _processor_seconds(process.pid) - began
         self.stop()
-        problem = f"no answer in {LONGEST:g} s" if code is None else f"the process ended with code {code}"
+        problem = f"no answer after {seconds:.1f} s" if code is None else f"the process ended with code {code}"
         outcome = "hang" if code is None else "died"
         return dict(outcome=outcome, done="", problem=problem, escapes=[], seconds=seconds, memory=0)
 
@@ -59,33 +63,42 @@ class Worker:
                 text=True,
                 env=os.environ | {"PYTHONPATH": search, "OMP_NUM_THREADS": "1"},
             )
-            if self._answer(_LONGEST_START) is None:
+            if self._answer(_LONGEST_START, _LONGEST_START) is None:
                 self.stop()
                 raise RuntimeError(f"a worker doesn't start: {' '.join(self._command)}")
         return self._process
 
-    def _answer(self, timeout: float) -> dict[str, Any] | None:
+    def _answer(self, longest_wait: float, longest: float) -> dict[str, Any] | None:
         """The next line of JSON; None where it doesn't come in time, or the process is gone."""
         assert self._process is not None
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], timeout)
-        line = self._process.stdout.readline() if ready else ""
+        began, used = time.perf_counter(), _processor_seconds(self._process.pid)
+        while not select.select([self._process.stdout], [], [], _POLL)[0]:
+            waited = time.perf_counter() - began
+            if waited > longest_wait or _processor_seconds(self._process.pid) - used > longest:
+                return None
+        line = self._process.stdout.readline()
         if line:
             return dict(json.loads(line))
-        if ready:
-            self._process.wait()
+        self._process.wait()
         return None
 
 
+def _processor_seconds(process: int) -> float:
+    """Processor time that a process has taken so far, in all of its threads."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def run_all(kind: str, seed: int, numbers: Sequence[int], folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What became of each number. A hang counts only if it comes again: the machine may have been busy."""
+    """What became of each number."""
     folder.mkdir(parents=True, exist_ok=True)
     worker = Worker(kind, seed, folder)
     try:
         for number in numbers:
-            result = worker.run(number)
-            if result["outcome"] == "hang":
-                result = worker.run(number)
-            yield number, result
+            yield number, worker.run(number)
     finally:
         worker.stop()

@@ -120,6 +120,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
         ("seed: " + "9" * 5000, "is not YAML"),
         ("seed: 0x" + "f" * 5000, "seed is a whole number of more than 64 bits"),
         ("seed: 2024-13-41", "is not YAML: month must be in 1..12"),
+        ("a: [" + "1," * 600 + "]", "a has 600 items; at most 500 are taken"),
         ('path: "\\ud800"', "path is no text in Unicode"),
     ],
     ids=lambda value: value[:30].replace("\n", " "),

@@ -15,6 +15,8 @@ _MAX_TOKENS = 20_000
 _MAX_DEPTH = 50
 """Of sections within sections; the parser's time grows with the square of the depth."""
 
+_MAX_ITEMS = 500
+"""Of one list or section; checking their types takes a time that grows with the square."""
 _OPENING = (
     yaml.BlockMappingStartToken,
     yaml.BlockSequenceStartToken,
@@ -70,8 +72,10 @@ def check_plain(value: Any, source: str, key: str = "", depth: int = 0) -> None:
     """Refuse values that can't be computed with or written down again; `source` names the data in errors.
 
     Raises:
-        ConfigError: a whole number of more than 64 bits, text that is no Unicode, or too deep a nesting.
+        ConfigError: a whole number of more than 64 bits, text that is no Unicode, a long list, or too deep a nesting.
     """
+    if isinstance(value, list | dict) and len(value) > _MAX_ITEMS:
+        raise ConfigError(f"{source}: {key or 'it'} has {len(value)} items; at most {_MAX_ITEMS} are taken")
     if depth > _MAX_DEPTH:
         raise ConfigError(f"{source}: more than {_MAX_DEPTH} sections lie within each other")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
