@@ -161,3 +161,17 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OutputError, match="can't write"):
         write_model(tmp_path / "taken" / "model", build_model(CONFIG).state_dict(), CONFIG)
+
+
+@pytest.mark.parametrize("step", [-1, 8, 1.0, True, "3", None, 10**400, float("nan")])
+def test_a_step_that_a_run_can_not_be_at(step: object):
+    with pytest.raises(ValueError, match="'step' must be a whole number from 0 to 7"):
+        TrainingState(tensors={}, values={"step": step}).whole_number("step", most=7)
+    assert TrainingState(tensors={}, values={"step": 7}).whole_number("step", most=7) == 7
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), "3", None, True])
+def test_a_time_that_can_not_be(seconds: object):
+    with pytest.raises(ValueError, match="'seconds' must be a number of seconds"):
+        TrainingState(tensors={}, values={"seconds": seconds}).duration("seconds")
+    assert TrainingState(tensors={}, values={"seconds": 2}).duration("seconds") == 2.0

@@ -64,7 +64,7 @@ def test_fewer_frames_and_longer_videos_than_a_chunk(videos: Path, monkeypatch: 
     first = evaluate(model, find_videos(videos), size=SIZE, num_frames=3).scores
     assert (first.counts.frames, first.protocol.clip_length) == (9, 3)
     whole = evaluate(model, find_videos(videos), size=SIZE).as_json()
-    monkeypatch.setattr("slotkeeper.evaluation._CHUNK", 3)
+    monkeypatch.setattr("slotkeeper.tracking.frame_size._CHUNK", 3)
     chunked = evaluate(model, find_videos(videos), size=SIZE).as_json()
     for result in (whole, chunked):
         del result["frames_per_second_evaluation"]

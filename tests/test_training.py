@@ -28,7 +28,13 @@ from slotkeeper.checkpoint import list_checkpoints
 from slotkeeper.config import Config, TrainingConfig, load_config, parse_config
 from slotkeeper.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
 from slotkeeper.training import find_run_videos, resume, train
-from slotkeeper.training.optimizer import WeightAverage, learning_rate, make_optimizer
+from slotkeeper.training.optimizer import (
+    WeightAverage,
+    learning_rate,
+    make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from slotkeeper.training.records import RunLog
 from slotkeeper.training.run_folder import drop_lines_after, locked
 
@@ -412,6 +418,35 @@ def test_the_average_follows_its_recursion_and_lends_its_weights():
     with average.in_place():
         assert layer.weight.item() == pytest.approx(expected, abs=1e-5)
     assert layer.weight.item() == pytest.approx(math.sin(199))
+
+
+def test_a_state_of_another_shape_or_type_is_no_state_of_this_model():
+    module = nn.Linear(3, 2)
+    optimizer = make_optimizer(module, TrainingConfig())
+    parameters = dict(module.named_parameters())
+    module(torch.ones(3)).sum().backward()
+    optimizer.step()
+    saved = optimizer_tensors(parameters, optimizer)
+    restore_optimizer(parameters, optimizer, saved)
+    for name, wrong in (("exp_avg/weight", torch.ones(1)), ("step/bias", torch.ones(2))):
+        with pytest.raises(ValueError, match=name):
+            restore_optimizer(parameters, optimizer, saved | {name: wrong})
+    with pytest.raises(ValueError, match="exp_avg_sq/bias"):
+        restore_optimizer(parameters, optimizer, saved | {"exp_avg_sq/bias": torch.ones(2, dtype=torch.int64)})
+    with pytest.raises(ValueError, match="'weight' has shape"):
+        WeightAverage(module, 0.9).restore({"weight": torch.ones(1, 1), "bias": torch.ones(2)})
+
+
+def test_a_training_of_endless_steps_begins_at_once(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("slotkeeper.training.loop.Trainer.train_step", _stopped)
+    began = time.process_time()
+    with pytest.raises(TrainingError, match="no step"):
+        run(small_config(videos, steps=2**31, batch_size=[[0, 2], [9, 3]]), tmp_path / "run")
+    assert time.process_time() - began < 20
+
+
+def _stopped(_: object) -> int:
+    raise TrainingError("no step")
 
 
 def test_logs_lose_what_comes_after_a_step_and_half_lines(tmp_path: Path):

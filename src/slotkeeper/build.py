@@ -17,6 +17,7 @@ from slotkeeper.config import ComponentConfig, Config, LossConfig, convert_value
 from slotkeeper.errors import ConfigError, nearest_name
 from slotkeeper.interfaces import Loss
 from slotkeeper.model import SlotModel
+from slotkeeper.nn.weight_limit import WeightLimit
 
 _Component = typing.TypeVar("_Component", ComponentConfig, LossConfig)
 _WIDTHS = {
@@ -46,7 +47,8 @@ def build_model(config: Config) -> SlotModel:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return _build_model(config)
+        with WeightLimit():
+            return _build_model(config)
 
 
 def build_losses(config: Config, model: SlotModel) -> list[tuple[str, float, Loss]]:
@@ -132,7 +134,8 @@ def _build_model(config: Config) -> SlotModel:
 def _build_loss(settings: LossConfig, config: Config, model: SlotModel) -> Loss:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        loss: Loss = _construct("loss", settings, _widths(config, model), f"losses.{settings.name}")
+        with WeightLimit():
+            loss: Loss = _construct("loss", settings, _widths(config, model), f"losses.{settings.name}")
     shortest = min(
         (length for _, length in pairs_of(config.training.clip_length) if length != "all"), default=loss.min_frames
     )

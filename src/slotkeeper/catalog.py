@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from slotkeeper.errors import ConfigError, nearest_name
+from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Loss, Predictor
 
 ENCODERS = {
     "cnn": "slotkeeper.encoders.cnn:CnnEncoder",
@@ -56,22 +57,35 @@ FAMILIES = {
     "decoder": DECODERS,
     "loss": LOSSES,
 }
+_BASES: dict[str, type[Any]] = {
+    "encoder": Encoder,
+    "initializer": Initializer,
+    "corrector": Corrector,
+    "predictor": Predictor,
+    "decoder": Decoder,
+    "loss": Loss,
+}
 
 
 def find_component(family: str, name: str) -> type[Any]:
     """Import a component's class by its family and its name, or by "module:Class".
 
+    A config may come from anywhere, so only subclasses of the family's base are given back: whatever else a path
+    leads to (`subprocess:Popen`) is never called.
+
     Raises:
-        ConfigError: the name is unknown, or the import path leads nowhere.
+        ConfigError: the name is unknown, or the import path leads nowhere or to something else.
     """
     known = FAMILIES[family]
     if ":" not in name and name not in known:
         raise ConfigError(f"there is no {family} named '{name}'; {nearest_name(name, known)}")
     module_name, _, class_name = known.get(name, name).partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
+        raise ConfigError(f"{family} '{name}' is no import path, such as my_package.my_module:MyClass")
     try:
         component = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{family} '{name}' can't be imported: {error}") from error
-    if not isinstance(component, type):
-        raise ConfigError(f"{family} '{name}' is not a class")
+    if not isinstance(component, type) or not issubclass(component, _BASES[family]):
+        raise ConfigError(f"{family} '{name}' is no subclass of slotkeeper.interfaces.{_BASES[family].__name__}")
     return component

@@ -42,6 +42,28 @@ class TrainingState:
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
 
+    def whole_number(self, key: str, *, most: int) -> int:
+        """A value from 0 to `most`.
+
+        Raises:
+            ValueError: it is something else. KeyError: it is missing.
+        """
+        value = self.values[key]
+        if type(value) is not int or not 0 <= value <= most:
+            raise ValueError(f"'{key}' must be a whole number from 0 to {most}, got {value!r:.40}")
+        return value
+
+    def duration(self, key: str) -> float:
+        """A value in seconds.
+
+        Raises:
+            ValueError: it is negative, not finite or no number. KeyError: it is missing.
+        """
+        value = self.values[key]
+        if type(value) not in (int, float) or not 0 <= value < float("inf"):
+            raise ValueError(f"'{key}' must be a number of seconds, got {value!r:.40}")
+        return float(value)
+
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a result depends on."""
@@ -255,7 +277,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is damaged: expected an object, got {type(value).__name__}")

@@ -61,3 +61,12 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known are: {', '.join(names)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words that fit.
+
+    >>> counted(1, "video"), counted(2, "frame")
+    ('1 video', '2 frames')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

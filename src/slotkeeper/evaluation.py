@@ -14,16 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos, start_from_segments
-from slotkeeper.errors import DamagedModelError, DataError
+from slotkeeper.errors import DamagedModelError, DataError, counted
 from slotkeeper.metrics.health import effective_slots, mask_entropy, mask_swap_rate
 from slotkeeper.metrics.prediction import psnr
 from slotkeeper.model import SlotModel
 from slotkeeper.scoring import Protocol, Scorer, Scores, VideoScores
 from slotkeeper.tracking import BackgroundRecognition, measure_background, slot_labels
+from slotkeeper.tracking.frame_size import chunk_length
 from slotkeeper.types import Clip, GivenStart
 
-_CHUNK = 16
-"""Frames encoded and decoded at once, which bounds the memory."""
 _RESIZE = "{masks} bilinearly to the truth's size, then argmax; frames resized to {size} (stretched) for the model"
 
 
@@ -112,7 +111,7 @@ def evaluate(
             gathered.scorer.skip(item.video_id, "it has no masks")
     usable = [item for item in items if item.masks is not None]
     if not usable:
-        raise DataError(f"evaluation needs true masks, but none of {len(items)} videos has any")
+        raise DataError(f"evaluation needs true masks, but none of {counted(len(items), 'video')} has any")
     skipped = [] if skipped is None else skipped
     num_known = len(skipped)
     by_id = {item.video_id: item for item in usable}
@@ -190,7 +189,7 @@ def _run(model: SlotModel, clip: Clip, device: torch.device) -> _Seen:
     masks, quality = [], []
     given = true_start(model, clip, device)
     state = model.start(given)
-    for chunk in clip.frames.split(_CHUNK, dim=1):
+    for chunk in clip.frames.split(_chunk(model, clip), dim=1):
         state, output = model.advance(state, chunk.to(device))
         if not bool(output.decoded.masks.isfinite().all()):
             raise DamagedModelError("the model gives masks that are not finite numbers; its weights are damaged")
@@ -198,6 +197,11 @@ def _run(model: SlotModel, clip: Clip, device: torch.device) -> _Seen:
         quality.append(psnr(output.decoded.reconstruction.cpu(), chunk)[0])
     num_given = 0 if given is None else int(given.is_given.sum())
     return _Seen(masks=torch.cat(masks), psnr=float(torch.cat(quality).mean()), num_given=num_given)
+
+
+def _chunk(model: SlotModel, clip: Clip) -> int:
+    height, width = clip.frames.shape[-2:]
+    return chunk_length(model.num_slots, (height, width))
 
 
 def true_start(model: SlotModel, clip: Clip, device: torch.device) -> GivenStart | None:

@@ -26,6 +26,9 @@ from slotkeeper.types import (
     VideoOutput,
 )
 
+MAX_ITERATIONS = 1000
+"""Of a corrector within one frame: a second or two for the smallest models."""
+
 
 class Encoder(nn.Module, ABC):
     """Frames to features. Most encoders see each frame alone; one that doesn't returns its state.

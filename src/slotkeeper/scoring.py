@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from slotkeeper.data.resizing import resize_segments
 from slotkeeper.data.segments import load_segments
-from slotkeeper.errors import DataError
+from slotkeeper.errors import DataError, counted
 from slotkeeper.metrics import ari, holding, identity, overlap
 from slotkeeper.metrics.contingency import contingency
 from slotkeeper.metrics.results import SCORE_NAMES, Counts, Protocol, Scores, Skipped, VideoScores, format_table
@@ -217,7 +217,8 @@ def score_folders(
             continue
         segments, true_segments = load_segments(pair.predicted), load_segments(pair.true)
         if len(segments) != len(true_segments):
-            raise DataError(f"{pair.predicted} has {len(segments)} frames but {pair.true} has {len(true_segments)}")
+            length = counted(len(segments), "frame")
+            raise DataError(f"{pair.predicted} has {length} but {pair.true} has {len(true_segments)}")
         size, true_size = segments.shape[1:], true_segments.shape[1:]
         if size != true_size:
             resized[f"{size[0]}x{size[1]} to {true_size[0]}x{true_size[1]}"] += 1

@@ -69,6 +69,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "missing evaluation data": ({"evaluation": [{"name": "a", "path": "nowhere"}]}, "nowhere"),
     "unknown scenes": ({"evaluation": [{"name": "a", "scenes": {"family": "clever"}}]}, "did you mean 'clevr'?"),
     "unknown key of scenes": ({"evaluation": [{"name": "a", "scenes": {"familly": "x"}}]}, "'scenes.familly'"),
+    "a name that is a formula": ({"evaluation": [{"name": "=cmd()"}]}, "must begin with a letter or a digit"),
     "two evaluation sets of one name": ({"evaluation": [{"name": "a"}, {"name": "a"}]}, "name of their own"),
     "other data for a variant": (variant(set={"data.val_share": 0.5}), "has other videos than the base"),
     "a video that isn't there": ({"video": 3}, "video must be a number from 0 to 2"),

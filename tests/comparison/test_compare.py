@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A comparison in which everything that can happen to a cell has happened."""
     variants = [
-        {"name": "learned", "about": "one start", "set": {"model.initializer": {"name": "learned"}}},
+        {"name": "learned", "about": "one <script>start</script>", "set": {"model.initializer": {"name": "learned"}}},
         *(with_loss(name) for name in ("NotFinite", "Killing", "Failing")),
     ]
     plan = write_plan(
@@ -75,6 +75,12 @@ def test_every_way_to_end_is_a_result(done: Path):
         assert outcomes["failing", seed]["reason"] == "IndexError: a bug of the loss's author"
         assert outcomes["failing", seed]["scores"] == {}
     assert "Traceback" in (done / outcomes["failing", 0]["folder"] / "log.txt").read_text()
+
+
+def test_what_a_plan_says_is_only_text_on_the_page(done: Path):
+    page = (done / "comparison.html").read_text()
+    assert "one &lt;script&gt;start&lt;/script&gt;" in page
+    assert "<script>start" not in page
 
 
 def test_a_model_that_needs_a_start_is_shown_with_the_true_one(folder: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import zlib
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -261,3 +262,20 @@ def test_random_access_behind_the_cut_is_an_error(tmp_path):
         VideoReader(path).read([1, 50])
     with pytest.raises(VideoError, match="60"):
         VideoReader(path).count_frames()
+
+
+def test_pictures_in_an_unknown_codec(tmp_path: Path):
+    video = write_video(tmp_path / "a.avi", 3)
+    video.write_bytes(video.read_bytes().replace(b"FMP4", b"ZZZZ"))
+    assert "its pictures are packed in an unknown way" in sentence(video)
+
+
+def test_a_picture_whose_data_is_damaged_though_its_checksums_are_right(tmp_path: Path):
+    first = write_images(tmp_path / "frames", 2) / "frame0.png"
+    content = first.read_bytes()
+    start = content.index(b"IDAT")
+    length = int.from_bytes(content[start - 4 : start], "big")
+    body = b"IDAT" + b"\xff" * length
+    content = content[:start] + body + zlib.crc32(body).to_bytes(4, "big") + content[start + 8 + length :]
+    first.write_bytes(content)
+    assert "can't be decoded as a picture" in sentence(tmp_path / "frames")

@@ -125,3 +125,23 @@ def test_a_mismatch_names_both_files_and_both_figures():
     with pytest.raises(DataError, match=r"masks\.npz has masks of 8x6 pixels, but video\.mp4 has 8x7"):
         check_segments_fit((4, 6, 8), masks, num_frames=4, height=7, width=8, video=video)
     check_segments_fit((4, 6, 8), masks, num_frames=None, height=6, width=8, video=video)
+
+
+def test_damage_inside_a_whole_zip_file_is_named(tmp_path):
+    np.savez_compressed(tmp_path / "packed.npz", masks=np.arange(12 * 64 * 64, dtype=np.uint16).reshape(12, 64, 64))
+    content = bytearray((tmp_path / "packed.npz").read_bytes())
+    content[200:260] = b"\xff" * 60
+    (tmp_path / "packed.npz").write_bytes(content)
+    refused(tmp_path / "packed.npz")
+    for number, header in enumerate((b"(" * 5000, b"{'descr': '|u1', 'shape': (\n", b"-" * 9000 + b"1", b"\xff" * 50)):
+        with zipfile.ZipFile(tmp_path / f"{number}.npz", "w") as archive:
+            archive.writestr("masks.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        assert "can't be read as an npz file of masks" in refused(tmp_path / f"{number}.npz")
+
+
+def test_masks_of_more_than_the_limit_are_refused_by_their_header(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "masks.npz", masks=SEGMENTS)
+    monkeypatch.setattr("slotkeeper.data.segments._MAX_BYTES", SEGMENTS.nbytes - 1)
+    assert "GB unpacked; at most" in refused(tmp_path / "masks.npz")
+    with pytest.raises(DataError, match="at most"):
+        segments_shape(tmp_path / "masks.npz")

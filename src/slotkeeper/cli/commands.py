@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotkeeper.errors import ConfigError, DataError, SlotkeeperError
-from slotkeeper.files import read_path_list, write_json
+from slotkeeper.errors import ConfigError, DataError, SlotkeeperError, counted
+from slotkeeper.files import check_writable, read_path_list, write_json
 from slotkeeper.launched import find_place
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def _finish_training(finished: FinishedRun) -> int:
     """Say where the run lies, and name the videos that were left out."""
     metrics = finished.metrics
     scores = [f"{name} {metrics[name]:.3f}" for name in _HEADLINES if metrics.get(name) is not None]
-    steps = _counted(metrics["steps"], "step")
+    steps = counted(metrics["steps"], "step")
     print(f"trained {steps} in {metrics['train_seconds']:.0f} s; the run is in {finished.run}")
     if scores:
-        held_out = _counted(metrics["counts"]["videos"], "held-out video")
+        held_out = counted(metrics["counts"]["videos"], "held-out video")
         print(f"{', '.join(scores)} on {held_out}; more in metrics.json")
     if finished.videos.note:
         print(finished.videos.note)
@@ -104,6 +104,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from slotkeeper.hardware import choose_device
     from slotkeeper.scoring import format_table
 
+    _check_json(arguments.json)
     device = choose_device(arguments.device)
     loaded = load_model(arguments.model)
     num_frames = arguments.num_frames or loaded.config.evaluation.num_frames
@@ -125,11 +126,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _score(arguments: argparse.Namespace) -> int:
     from slotkeeper.scoring import format_table, score_folders
 
+    _check_json(arguments.json)
     scores = score_folders(arguments.predicted, arguments.true)
     print(format_table(scores))
     if arguments.json is not None:
         write_json(arguments.json, scores.as_json())
     return _report_left_out(scores)
+
+
+def _check_json(path: Path | None) -> None:
+    """Know before the work whether its result can be written."""
+    if path is not None:
+        check_writable(path)
 
 
 def _report_left_out(scores: Scores) -> int:
@@ -150,10 +158,6 @@ def report_skipped(skipped: Sequence[tuple[str, str]], folder: Path | None) -> i
     elif folder is not None:
         (folder / "skipped.json").unlink(missing_ok=True)
     return SOME_SKIPPED if skipped else DONE
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -188,7 +192,7 @@ def _track(arguments: argparse.Namespace) -> int:
     tracker = load(arguments.model, device=arguments.device)
     summary = track_videos(videos, tracker, arguments.out, starts=starts, show_progress=not arguments.quiet)
     for video in summary.tracked:
-        found = f"{_counted(video.num_objects, 'object')} in {_counted(video.num_frames, 'frame')}"
+        found = f"{counted(video.num_objects, 'object')} in {counted(video.num_frames, 'frame')}"
         print(f"{video.path}: {found}; {video.folder / 'report.html'}")
     return summary.exit_code
 
@@ -242,7 +246,7 @@ def _render(arguments: argparse.Namespace) -> int:
         num_workers=arguments.workers,
         truth=("masks", *(kind for kind in arguments.truth if kind != "masks")),
     )
-    print(f"{_counted(num_videos, 'video')} in {arguments.out}")
+    print(f"{counted(num_videos, 'video')} in {arguments.out}")
     return DONE
 
 
@@ -254,7 +258,7 @@ def _shard(arguments: argparse.Namespace) -> int:
     shards = made.index.shards
     size = sum(shard.num_bytes for shard in shards) / 1e6
     print(
-        f"{_counted(len(made.index.videos), 'video')} in {_counted(len(shards), 'shard')} of together {size:.1f} MB; "
+        f"{counted(len(made.index.videos), 'video')} in {counted(len(shards), 'shard')} of together {size:.1f} MB; "
         f"{made.folder / INDEX_NAME}"
     )
     return report_skipped([(str(video.path), video.reason) for video in made.skipped], made.folder)
@@ -263,14 +267,15 @@ def _shard(arguments: argparse.Namespace) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     from slotkeeper.data.inspect import describe, inspect_path, save_contact_sheet
 
+    name = arguments.path.resolve().name if isinstance(arguments.path, Path) else Path(arguments.path).name
+    sheet = arguments.sheet or Path(f"{name}-contact-sheet.png")
+    check_writable(sheet)
     inspection = inspect_path(arguments.path, progress=True)
     print(describe(inspection))
     if not inspection.whole:
         number, first = len(inspection.videos), str(inspection.videos[0].problem)
         none = f"none of {number} videos in {arguments.path} can be decoded; the first: {first}"
         raise DataError(first if number == 1 else none)
-    name = arguments.path.resolve().name if isinstance(arguments.path, Path) else Path(arguments.path).name
-    sheet = arguments.sheet or Path(f"{name}-contact-sheet.png")
     save_contact_sheet(sheet, inspection)
     print(f"contact sheet: {sheet}")
     unusable = [*inspection.broken, *inspection.mismatched]

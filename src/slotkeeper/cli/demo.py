@@ -12,7 +12,7 @@ from slotkeeper.build import resolved
 from slotkeeper.cli.commands import report_unusable
 from slotkeeper.config import Config, load_config, with_steps
 from slotkeeper.data import VideoItem
-from slotkeeper.errors import ConfigError
+from slotkeeper.errors import ConfigError, counted
 from slotkeeper.files import write_json
 from slotkeeper.loading import load
 from slotkeeper.track_files import TrackingSummary, track_videos
@@ -46,7 +46,8 @@ def run_demo(run: Path, *, steps: int | None = None, seed: int | None = None) ->
     _check_same(config, run)
     scenes = config.data.scenes
     assert scenes is not None
-    _say(1, f"{scenes.num_train} videos to learn from and {scenes.num_val} others to judge by, rendered once")
+    to_learn_from = counted(scenes.num_train, "video")
+    _say(1, f"{to_learn_from} to learn from and {scenes.num_val} others to judge by, rendered once")
     find_run_videos(config.data)
     _say(2, f"training {config.training.steps} steps without labels, then scoring the videos it never saw")
     alone = Processes()
@@ -109,7 +110,8 @@ def _say(part: int, what: str) -> None:
 def _last_screen(metrics: dict[str, Any], run: Path, tracked: TrackingSummary, *, seconds: float) -> str:
     """Scores with their protocol, and where everything lies."""
     protocol, counts = metrics["protocol"], metrics["counts"]
-    lines = ["", f"Scores on {counts['videos']} videos that the model never saw ({counts['objects']} objects):", ""]
+    videos, objects = counted(counts["videos"], "video"), counted(counts["objects"], "object")
+    lines = ["", f"Scores on {videos} that the model never saw ({objects}):", ""]
     for name, meaning in _SHOWN:
         value = metrics[name]
         shown = "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 2 the user's input, 3 finished with some inputs skipped. Anything unforeseen keeps its traceback, and
     Python exits with 1.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
     try:
         parsed = make_parser(importlib.metadata.version("slotkeeper")).parse_args(arguments)
         from slotkeeper.cli import commands  # deferred: brings in torch

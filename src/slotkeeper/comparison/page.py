@@ -44,7 +44,7 @@ def write_page(path: Path, comparison: Mapping[str, Any], cells: Sequence[Cell],
         )
     )
     with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="replace")
 
 
 def notices(comparison: Mapping[str, Any]) -> list[str]:

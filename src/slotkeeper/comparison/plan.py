@@ -223,11 +223,14 @@ def _evaluation(value: Any, key: str) -> EvaluationSet:
     num_frames = convert_value(int | None, raw.get("num_frames"), f"{key}.num_frames")
     if num_frames is not None and num_frames < 1:
         raise ConfigError(f"{key}.num_frames must be at least 1, got {num_frames}")
+    name = convert_value(str, raw["name"], f"{key}.name")
+    if not name[:1].isalnum():  # spreadsheets take "=..." in comparison.csv for a formula
+        raise ConfigError(f"{key}.name must begin with a letter or a digit, got '{name}'")
     scenes = raw.get("scenes")
     if scenes is not None and raw.get("path") is not None:
         raise ConfigError(f"{key} takes either 'path' or 'scenes', got both")
     return EvaluationSet(
-        name=convert_value(str, raw["name"], f"{key}.name"),
+        name=name,
         path=convert_value(str | None, raw.get("path"), f"{key}.path"),
         scenes=None if scenes is None else dict(_mapping(scenes, f"{key}.scenes")),
         num_frames=num_frames,

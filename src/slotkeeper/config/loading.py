@@ -14,7 +14,7 @@ from typing import Any
 import jsonargparse
 
 from slotkeeper.config.schema import ComponentConfig, Config, LossConfig
-from slotkeeper.config.yaml_text import read_yaml, write_yaml
+from slotkeeper.config.yaml_text import check_plain, read_yaml, write_yaml
 from slotkeeper.errors import ConfigError, nearest_name
 
 _COMPONENTS = (ComponentConfig, LossConfig)
@@ -58,6 +58,7 @@ def parse_config(raw: object, source: str) -> Config:
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type or range.
     """
+    check_plain(raw, source)
     try:
         return typing.cast(Config, _convert(Config, _arranged(raw, Config, "")))
     except ConfigError as error:
@@ -221,7 +222,8 @@ def _kind_name(kind: Any) -> str:
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         return " or ".join(_kind_name(option) for option in options)
     if typing.get_origin(kind) is tuple:
-        return f"a list of {len(options)} values"
+        words = dict.fromkeys(_kind_name(option) for option in options)
+        return f"a list of {len(options)} values" + (f", each {next(iter(words))}" if len(words) == 1 else "")
     if typing.get_origin(kind) is list:
         return f"a list of items, each {_kind_name(options[0])}"
     return re.sub(r"[\w]+\.", "", str(kind))

@@ -6,24 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from slotkeeper.config.limits import (
+    LARGEST_SIDE,
+    MOST_STEPS,
+    MOST_VIDEOS,
+    check_slot_pixels,
+    check_step_pixels,
+    require_least,
+    require_most,
+    require_share,
+)
 from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.resizing import Fit
 from slotkeeper.errors import ConfigError
-
-_LARGEST_SIDE = 2048
-"""Of what a model sees; larger ones are a slip of the keyboard, and would take all memory before they fail."""
-
-
-def _require_least(key: str, value: int | float, least: int | float) -> None:
-    """Refuse values below `least`, and NaN."""
-    if not value >= least:
-        raise ConfigError(f"{key} must be at least {least:g}, got {value:g}")
-
-
-def _require_share(key: str, value: int | float) -> None:
-    """Refuse values outside [0, 1], and NaN."""
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{key} must be between 0 and 1, got {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +41,7 @@ class LossConfig:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_least(f"weight of loss '{self.name}'", self.weight, 0)
+        require_least(f"weight of loss '{self.name}'", self.weight, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +59,13 @@ class ScenesConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require_least("data.scenes.num_train", self.num_train, 1)
-        _require_least("data.scenes.num_val", self.num_val, 0)
-        _require_least("data.scenes.num_frames", self.num_frames, 2)
-        _require_least("data.scenes.size", self.size, 16)
-        _require_least("data.scenes.seed", self.seed, 0)
+        for key, number in (("num_train", self.num_train), ("num_val", self.num_val), ("num_frames", self.num_frames)):
+            require_most(f"data.scenes.{key}", number, MOST_VIDEOS)
+        require_least("data.scenes.num_train", self.num_train, 1)
+        require_least("data.scenes.num_val", self.num_val, 0)
+        require_least("data.scenes.num_frames", self.num_frames, 2)
+        require_least("data.scenes.size", self.size, 16)
+        require_least("data.scenes.seed", self.seed, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,15 +95,18 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         for side in self.size:
-            _require_least("data.size", side, 8)
-            if side > _LARGEST_SIDE:
-                raise ConfigError(f"data.size must be at most {_LARGEST_SIDE}, got {side}")
-        _require_least("data.frame_stride", self.frame_stride, 1)
-        _require_least("data.enlarge", self.enlarge, 1)
-        _require_least("data.cache_gb", self.cache_gb, 0)
-        _require_share("data.val_share", self.val_share)
+            require_least("data.size", side, 8)
+            require_most("data.size", side, LARGEST_SIDE)
+        require_least("data.frame_stride", self.frame_stride, 1)
+        require_most("data.frame_stride", self.frame_stride, 10**6)
+        require_least("data.enlarge", self.enlarge, 1)
+        require_most("data.enlarge", self.enlarge, 8)
+        require_least("data.cache_gb", self.cache_gb, 0)
+        require_most("data.cache_gb", self.cache_gb, 10**6)
+        require_share("data.val_share", self.val_share)
         if self.num_workers is not None:
-            _require_least("data.num_workers", self.num_workers, 0)
+            require_least("data.num_workers", self.num_workers, 0)
+            require_most("data.num_workers", self.num_workers, 256)
         if self.scenes is None and self.train is None:
             raise ConfigError("data needs either 'train', a folder of videos, or 'scenes', built-in videos to render")
         if self.scenes is not None and (self.train is not None or self.val is not None):
@@ -138,9 +138,9 @@ class ModelConfig:
             raise ConfigError(
                 f"model.num_slots must be at least 2 (an object and the background), got {self.num_slots}"
             )
-        _require_least("model.slot_dim", self.slot_dim, 1)
+        require_least("model.slot_dim", self.slot_dim, 1)
         if isinstance(self.bptt, int):
-            _require_least("model.bptt", self.bptt, 1)
+            require_least("model.bptt", self.bptt, 1)
         if self.posterior_sigma is not None and not 0 < self.posterior_sigma < float("inf"):
             raise ConfigError(f"model.posterior_sigma must be positive or null, got {self.posterior_sigma}")
 
@@ -171,7 +171,7 @@ def _require_steps(key: str, steps: Steps | Lengths, least: int) -> None:
         raise ConfigError(f"{key} must be pairs [from step, number] with steps rising from 0, got {pairs}")
     for _, value in pairs:
         if value != "all":
-            _require_least(key, value, least)
+            require_least(key, value, least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,24 +207,25 @@ class TrainingConfig:
     evaluate_videos: int = 24
 
     def __post_init__(self) -> None:
-        _require_least("training.steps", self.steps, 1)
+        require_least("training.steps", self.steps, 1)
+        require_most("training.steps", self.steps, MOST_STEPS)
         _require_steps("training.batch_size", self.batch_size, 1)
         _require_steps("training.clip_length", self.clip_length, 1)
         if not 0 < self.lr < float("inf"):
             raise ConfigError(f"training.lr must be above 0 and finite, got {self.lr:g}")
-        _require_least("training.weight_decay", self.weight_decay, 0)
-        _require_least("training.warmup_steps", self.warmup_steps, 0)
-        _require_share("training.final_lr_share", self.final_lr_share)
+        require_least("training.weight_decay", self.weight_decay, 0)
+        require_least("training.warmup_steps", self.warmup_steps, 0)
+        require_share("training.final_lr_share", self.final_lr_share)
         if self.grad_clip is not None and not self.grad_clip > 0:
             raise ConfigError(f"training.grad_clip must be above 0 or null, got {self.grad_clip:g}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"training.ema_decay must be at least 0 and below 1, got {self.ema_decay:g}")
         if not self.checkpoint_minutes > 0:
             raise ConfigError(f"training.checkpoint_minutes must be above 0, got {self.checkpoint_minutes:g}")
-        _require_least("training.log_every", self.log_every, 0)
-        _require_least("training.sample_every", self.sample_every, 0)
-        _require_least("training.evaluate_every", self.evaluate_every, 0)
-        _require_least("training.evaluate_videos", self.evaluate_videos, 1)
+        require_least("training.log_every", self.log_every, 0)
+        require_least("training.sample_every", self.sample_every, 0)
+        require_least("training.evaluate_every", self.evaluate_every, 0)
+        require_least("training.evaluate_videos", self.evaluate_videos, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +236,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         if self.num_frames is not None:
-            _require_least("evaluation.num_frames", self.num_frames, 1)
+            require_least("evaluation.num_frames", self.num_frames, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,11 +251,22 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require_least("seed", self.seed, 0)
+        require_least("seed", self.seed, 0)
         if self.seed >= 2**31:
             raise ConfigError(f"seed must be below 2147483648, got {self.seed}")
+        size = self.data.size
+        check_slot_pixels(self.model.num_slots, size)
+        schedules = self.training.clip_length, self.training.batch_size
+        for step in sorted({start for schedule in schedules for start, _ in pairs_of(schedule)}):
+            check_step_pixels(*(_number_at(schedule, step) for schedule in schedules), size=size)
         if not self.losses:
             raise ConfigError("losses must name at least one loss, got an empty list")
         names = [loss.name for loss in self.losses]
         if len(set(names)) != len(names):
             raise ConfigError(f"losses must each be named once, got {', '.join(names)}")
+
+
+def _number_at(steps: Steps | Lengths, step: int) -> int:
+    """The number that holds at `step`; 1 where it is "all", which isn't known yet."""
+    value = next(value for start, value in reversed(pairs_of(steps)) if start <= step)
+    return 1 if value == "all" else value

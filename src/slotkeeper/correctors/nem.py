@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
-from slotkeeper.interfaces import Corrector
+from slotkeeper.interfaces import MAX_ITERATIONS, Corrector
 from slotkeeper.noise import VideoNoise, given_or_fresh
 from slotkeeper.types import Features, PlacedSlots
 
@@ -62,6 +62,10 @@ class NemCorrector(Corrector):
         for name, count in counts.items():
             if count < 1:
                 raise ConfigError(f"corrector.{name} must be at least 1, got {count}")
+        if max(num_iterations_first, num_iterations_next) > MAX_ITERATIONS:
+            raise ConfigError(
+                f"corrector.num_iterations_first and num_iterations_next must be at most {MAX_ITERATIONS}"
+            )
         if not sigma > 0:
             raise ConfigError(f"corrector.sigma must be positive, got {sigma}")
         if not 0 <= noise_share < 1:

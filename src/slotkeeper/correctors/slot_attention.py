@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
-from slotkeeper.interfaces import Corrector
+from slotkeeper.interfaces import MAX_ITERATIONS, Corrector
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.places import coasted, followed, log_density, log_familiarity, remembered
 from slotkeeper.nn.positions import round_grid
@@ -51,9 +51,9 @@ class SlotAttention(Corrector):
         strictness: float = 0.0,
     ):
         super().__init__()
-        if min(num_iterations_first, num_iterations_next) < 1:
+        if not all(1 <= number <= MAX_ITERATIONS for number in (num_iterations_first, num_iterations_next)):
             raise ConfigError(
-                "corrector.num_iterations_first and num_iterations_next must be at least 1, got "
+                f"corrector.num_iterations_first and num_iterations_next must lie between 1 and {MAX_ITERATIONS}, got "
                 f"{num_iterations_first} and {num_iterations_next}"
             )
         if not epsilon > 0:

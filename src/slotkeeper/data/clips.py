@@ -19,7 +19,7 @@ from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.resizing import Fit, Framing
 from slotkeeper.data.store import SkippedVideo, StoredFrames, VideoStore
-from slotkeeper.errors import ConfigError, DataError
+from slotkeeper.errors import ConfigError, DataError, counted
 from slotkeeper.types import Clip
 
 DEFAULT_CACHE_BYTES = 2 * 10**9
@@ -86,9 +86,8 @@ class ClipDataset:
             raise DataError("a data set needs at least one video, got none")
         bare = [item for item in items if item.masks is None]
         if with_segments and bare:
-            raise DataError(
-                f"masks are needed, but {len(bare)} of {len(items)} videos have none, such as {bare[0].video}"
-            )
+            share = f"{len(bare)} of {counted(len(items), 'video')}"
+            raise DataError(f"masks are needed, but {share} have none, such as {bare[0].video}")
         self.clip_length = clip_length
         self.frame_stride = frame_stride
         self._framing = Framing(size=size, fit=fit, enlarge=enlarge)
@@ -181,7 +180,7 @@ class ClipDataset:
         if length >= span or self._short_videos == "loop":
             return True
         item = self._store.items[place]
-        reason = f"{item.video} has {length} frames, a clip needs {span} (short_videos is 'skip')"
+        reason = f"{item.video} has {counted(length, 'frame')}, a clip needs {span} (short_videos is 'skip')"
         self._too_short[place] = SkippedVideo(video_id=item.video_id, path=item.video, reason=reason)
         return False
 

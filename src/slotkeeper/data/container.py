@@ -23,13 +23,20 @@ from jaxtyping import UInt8
 from slotkeeper.data.clock import LONGEST_GAP, FrameClock
 from slotkeeper.data.frames import MAX_PIXELS, VideoFrame, VideoInfo, check_picture_size
 from slotkeeper.data.media import MediaPath, num_bytes
-from slotkeeper.errors import VideoError
+from slotkeeper.errors import VideoError, counted
 
 _NUM_FORGIVEN_FRAMES = 2
 """Decoders silently drop a leading picture or two of some whole files (open groups of pictures)."""
 _FALLBACK_RATE = Fraction(25)
 _AVFMT_TS_DISCONT = 0x0200
 _IDENTITY = (1, 0, 0, 1)
+CONTAINER_FORMATS = (
+    "3g2,3gp,amv,apng,asf,av1,avi,avs,avs2,avs3,bink,cavsvideo,dirac,dnxhd,dv,dxa,evc,flic,flv,gif,gxf,h261,h263,h264,"
+    "hevc,ipmovie,ivf,m4a,m4v,matroska,mj2,mjpeg,mjpeg_2000,mlv,mov,mp4,mpeg,mpegts,mpegvideo,mpjpeg,mv,mvi,mxf,nsv,nut,"
+    "nuv,obu,ogg,r3d,rm,roq,smk,swf,thp,vc1,vc1test,vivo,vvc,webm,wtv,yuv4mpegpipe"
+)
+"""Containers that hold their pictures themselves. Playlists, which name other files and addresses, are not among them:
+a file that came from elsewhere must not choose what else is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +148,8 @@ class FilePass:
         if declared is not None:
             is_complete = self._num_damaged == 0 and self._num_packets - self._num_excused >= declared
             if declared - decoded > (_NUM_FORGIVEN_FRAMES if is_complete else 0):
-                return f"{self._path} is truncated or damaged: it declares {declared} frames, {decoded} can be read"
+                told = f"it declares {counted(declared, 'frame')}, {decoded} can be read"
+                return f"{self._path} is truncated or damaged: {told}"
         if self._num_damaged:
             return f"{self._path} is damaged: {decoded} frames were decoded, {self._num_damaged} packets could not be"
         tolerance = 1.5 * max(self._longest_gap, float(1 / info.fps))
@@ -188,14 +196,17 @@ class FilePass:
         try:
             if num_bytes(self._path) == 0:
                 raise VideoError(f"{self._path} is empty (0 bytes), expected a video")
-            # "file:" keeps names such as "a:b.mp4" from being taken for addresses; playlists can't leave this disk.
+            # "file:" keeps names such as "a:b.mp4" from being taken for addresses.
             # Bytes from elsewhere may name no file at all: no protocol is called "none".
             is_file = isinstance(self._path, Path)
             return av.open(
                 f"file:{self._path}" if is_file else self._path.open("rb"),
                 mode="r",
                 metadata_errors="replace",
-                container_options={"protocol_whitelist": "file" if is_file else "none"},
+                container_options={
+                    "protocol_whitelist": "file" if is_file else "none",
+                    "format_whitelist": CONTAINER_FORMATS,
+                },
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -206,6 +217,8 @@ class FilePass:
         if not streams:
             raise VideoError(f"{self._path} has no video in it, or its list of frames is cut off")
         context = streams[0].codec_context
+        if context is None:
+            raise VideoError(f"{self._path} can't be read as a video: its pictures are packed in an unknown way")
         context.thread_count = self._num_threads
         context.thread_type = "AUTO"
         context.options = {"max_pixels": str(MAX_PIXELS)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
@@ -16,6 +18,14 @@ from slotkeeper.data.media import MediaPath, num_bytes
 from slotkeeper.errors import VideoError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+"""What may stand in such files. Some formats that Pillow knows start other programs (EPS starts Ghostscript)."""
+
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, TypeError, LookupError, OverflowError, EOFError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+"""What Pillow raises where a file is damaged."""
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -40,7 +50,7 @@ def image_size(path: MediaPath) -> tuple[int, int]:
     Raises:
         VideoError: not a picture, or an absurd size.
     """
-    with _opened(path) as image:
+    with _opened(path) as image, _explained(path):
         turned = image.getexif().get(0x0112, 1) >= 5
         return (image.height, image.width) if turned else (image.width, image.height)
 
@@ -51,25 +61,31 @@ def read_image(path: MediaPath) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         VideoError: not a picture, cut off, or an absurd size.
     """
-    with _opened(path) as image:
-        try:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip at 255
-                deep = np.asarray(upright).astype(np.uint32) >> 8
-                upright = Image.fromarray(deep.astype(np.uint8))
-            return np.asarray(upright.convert("RGB")).copy()
-        except (OSError, ValueError, SyntaxError) as error:
-            raise VideoError(f"{path} can't be decoded as a picture: {error}") from error
+    with _opened(path) as image, _explained(path):
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip at 255
+            deep = np.asarray(upright).astype(np.uint32) >> 8
+            upright = Image.fromarray(deep.astype(np.uint8))
+        return np.asarray(upright.convert("RGB")).copy()
+
+
+@contextmanager
+def _explained(path: MediaPath) -> Iterator[None]:
+    """Name the file in whatever goes wrong while its pixels or its notes are decoded."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise VideoError(f"{path} can't be decoded as a picture: {error}") from error
 
 
 @contextmanager
 def _opened(path: MediaPath) -> Iterator[Image.Image]:
     with ExitStack() as stack:
         try:
-            image = stack.enter_context(Image.open(stack.enter_context(path.open("rb"))))
+            image = stack.enter_context(Image.open(stack.enter_context(path.open("rb")), formats=IMAGE_FORMATS))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise VideoError(f"{path} claims an absurd size: {error}") from error
-        except (OSError, ValueError, SyntaxError) as error:
+        except UNREADABLE as error:
             reason = "it is empty" if path.is_file() and num_bytes(path) == 0 else str(error)
             raise VideoError(f"{path} is not a readable picture: {reason}") from error
         check_picture_size(image.width, image.height, path)

@@ -21,7 +21,7 @@ from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames, resize_segments
 from slotkeeper.data.segments import check_segments_fit, load_segments
 from slotkeeper.data.shards import open_shards, shard_problem
-from slotkeeper.errors import DataError
+from slotkeeper.errors import DataError, counted
 from slotkeeper.files import atomic_path
 
 _MASK_OPACITY = 0.5
@@ -95,7 +95,7 @@ def inspect_path(path: str | Path, *, num_threads: int | None = None, progress: 
 def describe(inspection: Inspection) -> str:
     """The inspection as text of a few lines, ending without a line break."""
     whole, broken, mismatched = inspection.whole, inspection.broken, inspection.mismatched
-    lines = [f"{inspection.path}: {_counted(len(inspection.videos), 'video')}, {len(broken)} broken"]
+    lines = [f"{inspection.path}: {counted(len(inspection.videos), 'video')}, {len(broken)} broken"]
     if whole:
         frames = [video.num_frames for video in whole]
         seconds = sum(video.duration for video in whole)
@@ -202,7 +202,8 @@ def _sheet_row(report: VideoReport, num_frames: int, tile_height: int) -> UInt8[
     tiles = np.pad(tiles, ((0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)))
     strip = np.concatenate(list(tiles), axis=1)
     caption = Image.new("RGB", (strip.shape[1], _CAPTION_HEIGHT))
-    text = f"{report.item.video_id}  {report.width}x{report.height}  {report.num_frames} frames  {report.fps:.4g} fps"
+    length = counted(report.num_frames, "frame")
+    text = f"{report.item.video_id}  {report.width}x{report.height}  {length}  {report.fps:.4g} fps"
     ImageDraw.Draw(caption).text((_MARGIN, 1), text.encode("ascii", "replace").decode(), fill=(255, 255, 255))
     return np.concatenate([np.asarray(caption), strip])
 
@@ -213,10 +214,6 @@ def _blend(frames: UInt8[np.ndarray, "t h w 3"], segments: UInt[np.ndarray, "t h
     colours = np.array([colorsys.hsv_to_rgb((label * 0.618034) % 1.0, 1.0, 1.0) for label in labels]) * 255.0
     mixed = (1.0 - _MASK_OPACITY) * frames + _MASK_OPACITY * colours[segments]
     return np.where(segments[..., None] > 0, mixed, frames).astype(np.uint8)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _span(numbers: Sequence[int]) -> str:

@@ -5,9 +5,13 @@ Nothing is unpickled: arrays of Python objects are refused.
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
 import threading
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,14 +23,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from slotkeeper.data.frames import check_picture_size
-from slotkeeper.data.image_folder import list_images
+from slotkeeper.data.image_folder import IMAGE_FORMATS, UNREADABLE, list_images
 from slotkeeper.data.media import MediaPath
-from slotkeeper.errors import DataError, nearest_name
+from slotkeeper.errors import DataError, counted, nearest_name
 from slotkeeper.files import atomic_path
 
 SegmentArray = UInt[np.ndarray, "t h w"]
 _KEY = "masks"
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32))
+_MAX_BYTES = 2**33
+"""Of masks, unpacked: half an hour of 1280 x 720 at 5 frames a second. A file of a few KB can claim any size."""
+_UNREADABLE_NPZ = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, NotImplementedError),
+    *(tokenize.TokenError, SyntaxError, ValueError, TypeError, KeyError, OverflowError, RuntimeError, MemoryError),
+)
+"""What `zipfile` and NumPy raise where a file is damaged: first about packing, then about the array's header."""
 _Result = TypeVar("_Result")
 _ONE_AT_A_TIME = threading.Lock()
 """NumPy reads an array's header by `ast.literal_eval`, which fails now and then in several threads of Python 3.11."""
@@ -65,7 +76,9 @@ def check_segments_fit(
         DataError: names both files and both counts or sizes.
     """
     if num_frames is not None and shape[0] != num_frames:
-        raise DataError(f"{masks} has masks of {shape[0]} frames, but {video} has {num_frames} frames")
+        raise DataError(
+            f"{masks} has masks of {counted(shape[0], 'frame')}, but {video} has {counted(num_frames, 'frame')}"
+        )
     if shape[1:] != (height, width):
         raise DataError(f"{masks} has masks of {shape[2]}x{shape[1]} pixels, but {video} has {width}x{height}")
 
@@ -98,8 +111,9 @@ def _with_masks_member(path: MediaPath, read: Callable[[zipfile.ZipExtFile, int]
                 return read(cast(zipfile.ZipExtFile, member), archive.getinfo(f"{_KEY}.npy").file_size)
     except DataError as error:
         raise error if str(path) in str(error) else DataError(f"{path}: {error}") from error
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} can't be read as an npz file of masks: {error}") from error
+    except _UNREADABLE_NPZ as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} can't be read as an npz file of masks: {reason}") from error
 
 
 def _read_header(member: zipfile.ZipExtFile, num_bytes: int) -> tuple[int, int, int]:
@@ -115,7 +129,13 @@ def _read_header(member: zipfile.ZipExtFile, num_bytes: int) -> tuple[int, int, 
         raise DataError(f"'{_KEY}' has shape {list(shape)}, expected frames, height and width, none of them 0")
     if math.prod(shape) * dtype.itemsize > num_bytes:
         raise DataError(f"'{_KEY}' claims shape {list(shape)}, more than its {num_bytes} bytes can hold")
+    _check_bytes(math.prod(shape) * dtype.itemsize)
     return shape
+
+
+def _check_bytes(num_bytes: int) -> None:
+    if num_bytes > _MAX_BYTES:
+        raise DataError(f"the masks take {num_bytes / 1e9:.3g} GB unpacked; at most {_MAX_BYTES / 1e9:.3g} GB are read")
 
 
 def _read_array(member: zipfile.ZipExtFile, num_bytes: int) -> SegmentArray:
@@ -134,6 +154,10 @@ def _mask_images(folder: MediaPath) -> list[MediaPath]:
 
 def _load_folder(folder: MediaPath) -> SegmentArray:
     images = _mask_images(folder)
+    try:
+        _check_bytes(len(images) * read_mask(images[0]).nbytes)
+    except DataError as error:
+        raise error if str(folder) in str(error) else DataError(f"{folder}: {error}") from error
     with ThreadPoolExecutor(max_workers=2) as pool:
         masks = list(pool.map(read_mask, images))
     for image, mask in zip(images, masks, strict=True):
@@ -150,12 +174,14 @@ def read_mask(path: MediaPath) -> UInt[np.ndarray, "h w"]:
         DataError: it can't be read, or is a picture in colours.
     """
     try:
-        with path.open("rb") as handle, Image.open(handle) as image:
+        with path.open("rb") as handle, Image.open(handle, formats=IMAGE_FORMATS) as image:
             check_picture_size(image.width, image.height, path)
             if image.mode in ("1", "L", "P"):
                 return np.asarray(image).astype(np.uint8)
             if image.mode.startswith("I"):
                 return np.asarray(image).astype(np.uint16)
             raise DataError(f"{path} is a {image.mode} picture, expected labels: grey with 8 or 16 bits, or a palette")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, OSError, ValueError, SyntaxError) as error:
+    except FileNotFoundError as error:
+        raise DataError(f"no such mask file: {path}") from error
+    except UNREADABLE as error:
         raise DataError(f"{path} can't be read as a mask: {error}") from error

@@ -153,7 +153,10 @@ def _read_start(raw: Any, source: str, folder: Path) -> Start:
     if kind == "masks":
         if not isinstance(value, str):
             raise DataError(f"{source}: masks must be the path of a PNG or npz file, got {_short(value)}")
-        return Start(masks=_read_masks(folder / value), source=source)
+        try:
+            return Start(masks=_read_masks(folder / value), source=source)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
     length, names = _LENGTHS[kind]
     if not isinstance(value, list):
         raise DataError(f"{source}: {kind} must be a list of [{names}], got {_short(value)}")

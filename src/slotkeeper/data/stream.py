@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import av
 from av.container import InputContainer
 
-from slotkeeper.data.container import FilePass
+from slotkeeper.data.container import CONTAINER_FORMATS, FilePass
 from slotkeeper.data.frames import MAX_PIXELS, VideoFrame, VideoInfo, check_picture_size
 from slotkeeper.data.stream_end import StreamEnd
 from slotkeeper.errors import ConfigError, VideoError
@@ -185,7 +185,7 @@ class _StreamPass(FilePass):
     def _open(self) -> InputContainer:
         try:
             # No other protocol: a stream can't make us open files or addresses that it names.
-            options = {"protocol_whitelist": ""}
+            options = {"protocol_whitelist": "", "format_whitelist": CONTAINER_FORMATS}
             return av.open(self._pipe, mode="r", metadata_errors="replace", container_options=options)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if self._pipe.stopped_by:

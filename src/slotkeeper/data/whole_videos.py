@@ -14,7 +14,7 @@ from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.segments import SegmentArray, check_segments_fit, load_segments
 from slotkeeper.data.store import SkippedVideo
-from slotkeeper.errors import DataError
+from slotkeeper.errors import DataError, counted
 from slotkeeper.types import Clip
 
 
@@ -48,7 +48,9 @@ def iterate_videos(
     if num_given == 0:
         if len(items) == 1 and error is not None:
             raise error
-        raise DataError(f"none of {len(items)} videos can be used" + (f"; the last: {error}" if error else ""))
+        raise DataError(
+            f"none of {counted(len(items), 'video')} can be used" + (f"; the last: {error}" if error else "")
+        )
 
 
 def load_video(item: VideoItem, size: tuple[int, int], *, max_frames: int | None = None) -> Clip:

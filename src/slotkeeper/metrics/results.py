@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from slotkeeper.errors import counted
 from slotkeeper.metrics.holding import HoldingCounts
 from slotkeeper.metrics.identity import HotaCounts, IdentityCounts, SwitchCounts
 
@@ -166,10 +167,11 @@ def format_table(scores: Scores) -> str:
     shown = [f"{name:<22}{_shown(name, getattr(scores, name)):>8}" for name in (*SCORE_NAMES, *DETAIL_NAMES)]
     lines = [" " * 4 + "    ".join(shown[start : start + 2]) for start in range(0, len(shown), 2)]
     counts = scores.counts
+    videos, left_out = counted(counts.videos, "video"), counted(counts.skipped, "video")
     lines += [
         "",
-        f"    {counts.videos} videos, {counts.frames} frames, {counts.objects} objects",
-        f"    left out: {counts.skipped} videos; {counts.skipped_frames} frames without an object",
+        f"    {videos}, {counted(counts.frames, 'frame')}, {counted(counts.objects, 'object')}",
+        f"    left out: {left_out}; {counted(counts.skipped_frames, 'frame')} without an object",
     ]
     lines += [f"    left out: {video.name} ({video.reason})" for video in scores.skipped[:_MAX_NAMED]]
     if len(scores.skipped) > _MAX_NAMED:

@@ -109,8 +109,8 @@ def write_page(path: Path, page: Page) -> None:
     """
     template = _environment().get_template("page.html.j2")
     text = template.render(page=page, style=_asset("page.css"), script=_asset("page.js"), css_color=css_color)
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with atomic_path(path) as partial:  # "replace": names of files need not be Unicode
+        partial.write_text(text, encoding="utf-8", errors="replace")
 
 
 @lru_cache(maxsize=1)

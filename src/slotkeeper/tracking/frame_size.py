@@ -5,6 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 FrameFit = Literal["aspect", "stretch"]
+_CHUNK = 16
+_CHUNK_SLOT_PIXELS = 2**23
+
+
+def chunk_length(num_slots: int, size: tuple[int, int]) -> int:
+    """Frames that are encoded and decoded together: 16, fewer where slots and `size` (height, width) are large.
+
+    Bounds the memory; results don't depend on it.
+    """
+    return max(1, min(_CHUNK, _CHUNK_SLOT_PIXELS // (num_slots * size[0] * size[1])))
 
 
 def model_size(source: tuple[int, int], size: tuple[int, int], *, fit: FrameFit, stride: int) -> tuple[int, int]:

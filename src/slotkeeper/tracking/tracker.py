@@ -19,7 +19,7 @@ from slotkeeper.data.starts import Start, given_start
 from slotkeeper.errors import CheckpointError, ConfigError, VideoError
 from slotkeeper.model import SlotModel
 from slotkeeper.tracking.follower import FollowedFrame, SlotFollower
-from slotkeeper.tracking.frame_size import FrameFit, model_size
+from slotkeeper.tracking.frame_size import FrameFit, chunk_length, model_size
 from slotkeeper.tracking.rules import TrackingRules
 from slotkeeper.types import GivenStart, SlotState, Track, VideoOutput
 
@@ -195,7 +195,8 @@ class _Session:
     def __init__(self, tracker: Tracker, source_size: tuple[int, ...], start: Start | None) -> None:
         height, width = source_size
         given = tracker.check_start(start, (height, width))
-        self.chunk = max(1, min(tracker.chunk, _CHUNK_BYTES // (height * width * 3)))
+        most = min(tracker.chunk, chunk_length(tracker.model.num_slots, tracker.size))
+        self.chunk = max(1, min(most, _CHUNK_BYTES // (height * width * 3)))
         self._tracker = tracker
         self._model = tracker.model
         self._size = model_size((height, width), tracker.size, fit=tracker.fit, stride=tracker.stride)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from slotkeeper.checkpoint import (
     read_training_state,
     write_model,
 )
-from slotkeeper.config import Config
+from slotkeeper.config import Config, pairs_of
 from slotkeeper.errors import CheckpointError, TrainingError
 from slotkeeper.noise import draw_seeds, spread_seeds
 from slotkeeper.stopping import signal_name, stop_on_signals
@@ -166,12 +167,12 @@ class Trainer:
         try:
             self.average.restore(averaged)
             restore_optimizer(self.trained.trained_parameters(), self.optimizer, state.tensors)
-            self.step, self.seconds = int(state.values["step"]), float(state.values["seconds"])
-            self.seconds_waited = float(state.values["seconds_waited"])
+            self.step = state.whole_number("step", most=self.config.training.steps)
+            self.seconds, self.seconds_waited = state.duration("seconds"), state.duration("seconds_waited")
             self.source.restore(state.values["data"])
             sums = {name: value.to(self.device) for name, value in _below("averages/", state.tensors).items()}
             self.averages.restore(sums, int(state.values.get("steps_averaged", 0)))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise CheckpointError(f"the training state in {folder} is damaged: {error!r}") from error
         self.last_checkpoint = folder
 
@@ -228,7 +229,11 @@ class Trainer:
 
     def _num_frames(self, num_steps: int) -> int:
         """Frames seen in the first steps."""
-        return sum(math.prod(self._stage(step).values()) for step in range(num_steps))
+        settings = self.config.training
+        schedules = (pairs_of(settings.clip_length), pairs_of(settings.batch_size))
+        changes = sorted({start for schedule in schedules for start, _ in schedule if start < num_steps})
+        stages = pairwise([*changes, num_steps])
+        return sum((end - start) * math.prod(self._stage(start).values()) for start, end in stages)
 
     def _clip_gradients(self) -> Tensor:
         limit = self.config.training.grad_clip

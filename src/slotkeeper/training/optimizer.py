@@ -44,7 +44,11 @@ def optimizer_tensors(parameters: Mapping[str, nn.Parameter], optimizer: torch.o
 def restore_optimizer(
     parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` gave, in each parameter's own memory layout."""
+    """Put back what `optimizer_tensors` gave, in each parameter's own memory layout.
+
+    Raises:
+        KeyError, ValueError: a tensor is missing, or has another shape or type.
+    """
     for name, parameter in parameters.items():
         if f"step/{name}" not in tensors:
             continue
@@ -52,6 +56,9 @@ def restore_optimizer(
         for state_name in _STATE_NAMES:
             saved = tensors[f"{state_name}/{name}"]
             like = saved if state_name == "step" else parameter
+            shape = torch.Size() if state_name == "step" else parameter.shape
+            if saved.shape != shape or saved.dtype != parameter.dtype:
+                raise ValueError(f"'{state_name}/{name}' is {saved.dtype} of shape {tuple(saved.shape)}")
             state[state_name] = torch.empty_like(like, dtype=saved.dtype, device=parameter.device).copy_(saved)
         optimizer.state[parameter] = state
 
@@ -95,6 +102,12 @@ class WeightAverage:
 
     @torch.no_grad()
     def restore(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over saved averages."""
+        """Take over saved averages.
+
+        Raises:
+            KeyError, ValueError: a tensor is missing, or has another shape.
+        """
         for name, value in self.weights.items():
+            if weights[name].shape != value.shape:
+                raise ValueError(f"'{name}' has shape {tuple(weights[name].shape)}")
             value.copy_(weights[name])

@@ -76,7 +76,7 @@ def read_fingerprints(run: Path) -> dict[str, str]:
     path = run / _FINGERPRINTS
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}") from error
 
 
@@ -116,5 +116,5 @@ def drop_lines_after(path: Path, step: int) -> None:
 def _step_of(line: str) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")
