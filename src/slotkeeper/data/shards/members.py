@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from abc import ABC
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,17 +17,10 @@ from slotkeeper.errors import DataError, VideoError
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardFile:
-    """One file within a shard, as a `MediaPath`. label: the video's id and a suffix, which names it in errors."""
+class _Named(ABC):
+    """What a `MediaPath` within a shard knows by its name. label: the video's id and a suffix; stands in errors."""
 
-    pages: Pages
-    shard: str
     label: str
-    member: Member
-    block_bytes: int
-
-    def __str__(self) -> str:
-        return f"{self.pages.storage.place(self.shard)}:{self.label}"
 
     @property
     def name(self) -> str:
@@ -41,6 +35,19 @@ class ShardFile:
     def exists(self) -> bool:
         """The index lists it; whether its bytes are there shows when they are read."""
         return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardFile(_Named):
+    """One file within a shard, as a `MediaPath`."""
+
+    pages: Pages
+    shard: str
+    member: Member
+    block_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.pages.storage.place(self.shard)}:{self.label}"
 
     def is_dir(self) -> bool:
         """It is a file."""
@@ -84,29 +91,14 @@ class ShardFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardFolder:
+class ShardFolder(_Named):
     """The pictures of one video within a shard, as a `MediaPath`."""
 
     place: str
-    label: str
     files: tuple[ShardFile, ...]
 
     def __str__(self) -> str:
         return f"{self.place}:{self.label}"
-
-    @property
-    def name(self) -> str:
-        """As `MediaPath.name`."""
-        return PurePosixPath(self.label).name
-
-    @property
-    def suffix(self) -> str:
-        """As `MediaPath.suffix`."""
-        return PurePosixPath(self.label).suffix
-
-    def exists(self) -> bool:
-        """As `ShardFile.exists`."""
-        return True
 
     def is_dir(self) -> bool:
         """It is."""

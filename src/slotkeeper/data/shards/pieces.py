@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +24,8 @@ from slotkeeper.data.shards.index import (
 )
 from slotkeeper.data.shards.samples import source_state
 from slotkeeper.data.shards.storage import LocalStorage
-from slotkeeper.errors import DataError, OutputError
-from slotkeeper.files import write_json
+from slotkeeper.errors import DataError
+from slotkeeper.files import locked_folder, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +67,7 @@ def making(folder: Path, *, shard_mb: int) -> Iterator[None]:
         DataError: it was begun with another `shard_mb`.
     """
     place = folder / MAKING_FOLDER
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        handle = (place / "lock").open("w")
-    except OSError as error:
-        raise OutputError(f"can't write into {folder}: {error.strerror or error}") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"another process is making shards in {folder}") from error
+    with locked_folder(place, busy=f"another process is making shards in {folder}"):
         for leftover in (*folder.glob(".partial-*-shard-*.tar"), *place.glob(".partial-*")):
             leftover.unlink(missing_ok=True)
         plan = {"format": FORMAT, "version": VERSION, "shard_mb": shard_mb}
