@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -154,9 +155,19 @@ def join_processes() -> Iterator[Processes]:
     distributed.init_process_group(
         backend, store=store, rank=place.rank, world_size=place.world_size, timeout=_PATIENCE
     )
+    _keep_for_ever(distributed.group.WORLD)
     processes = Processes(place, store)
     yield processes  # after an error the connections end with the process, which is how the others hear of it
     processes.part()
+
+
+def _keep_for_ever(group: Any) -> None:
+    """Let the connections end with the process, never earlier.
+
+    Gloo's destructor waits for its threads while it holds the interpreter's lock, for which a thread that lets go of a
+    tensor may wait in turn. That was seen: a process that never ended.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
 
 
 def _meet(place: Place) -> distributed.Store:
