@@ -32,7 +32,7 @@ from slotkeeper.hardware import choose_device
 from slotkeeper.track_files import track_videos
 from slotkeeper.tracking import Tracker
 
-_CLIP_LENGTHS, _SLOTS, _SIDES, _VIDEO_LENGTHS = (2, 4, 8, 16), (3, 6, 12, 24), (32, 64, 128), (100, 1000, 10000)
+_CLIP_LENGTHS, _SLOTS, _SIDES, _VIDEO_LENGTHS = (2, 4, 8, 16), (3, 6, 12, 24), (32, 64, 128), (100, 300, 1000)
 _SQUARE = 40
 """Frames of each step where clips grow longer: 20 clips of 2 or 5 of 8."""
 

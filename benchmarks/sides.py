@@ -16,8 +16,8 @@ from benchmarks.roofline import Work, work_of
 from benchmarks.workloads import Settings, Workload
 from slotkeeper.hardware import keep_freed_memory
 
-_LEAST_SECONDS = 0.3
-"""Of one measurement; short workloads are called several times for it."""
+_LEAST_SECONDS, _LONG_SECONDS = 0.3, 3.0
+"""Of one measurement; short workloads are called several times for it. Long ones are warm after one call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +105,10 @@ def _serve(maker: Callable[[Settings], Workload], settings: Settings, is_ours: b
 
 
 def _calls_for(workload: Workload, device: torch.device) -> int:
-    """How many calls make one measurement; they also warm up."""
-    workload.run()
-    once = min(seconds_of(workload.run, device) for _ in range(2))
+    """How many calls make one measurement; finding out warms up."""
+    once = seconds_of(workload.run, device)
+    if once < _LONG_SECONDS:
+        once = min(seconds_of(workload.run, device) for _ in range(2))
     return max(1, round(_LEAST_SECONDS / once))
 
 
