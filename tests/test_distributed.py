@@ -12,7 +12,6 @@ from typing import Any
 
 import odd_losses
 import pytest
-import torch
 import yaml
 from safetensors.torch import load_file
 from small_run import raw_config, write_squares
@@ -23,7 +22,6 @@ from slotkeeper.checkpoint import list_checkpoints
 from slotkeeper.cli import main
 from slotkeeper.errors import ConfigError
 from slotkeeper.launched import Place, find_place, first_node
-from slotkeeper.training import join_processes
 
 ROUNDING = 2e-4
 """Two processes add up gradients in another order than one, which changes their last bits. Adam divides each by its own
@@ -186,21 +184,6 @@ def test_torchrun_tells_once_that_a_batch_cannot_be_shared(videos: Path, tmp_pat
     assert own == ["slotkeeper: training.batch_size 5 can't be shared equally by 2 processes; 4 can"]
     assert "exitcode  : 2" in ended.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_a_connection_ends_when_its_threads_have_let_go_of_all_that_was_sent(tmp_path: Path):
-    """Otherwise they wait for Python's lock, and who holds it waits for them: now and then a training never ended."""
-
-    def work(rank: int) -> int:
-        with join_processes() as processes:
-            kept = [processes.mean({"loss": torch.tensor(float(rank))}) for _ in range(20)]
-            for number in range(200):
-                processes.largest(number)
-            processes.part()
-            assert kept[0]["loss"] == 0.5
-            return sum(sent() is not None for sent in processes._sent)
-
-    assert [ended.code for ended in run_together(work, tmp_path)] == [0, 0]
 
 
 SRUN = {

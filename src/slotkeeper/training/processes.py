@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,7 +23,6 @@ _PATIENCE = timedelta(days=7)
 """How long they wait later: the first one renders, scores and writes while the others wait. The end of a process is
 noticed at once all the same, since its connections close."""
 _VOICE = "slotkeeper/voice"
-_POLL_SECONDS, _MOST_POLLS = 0.001, 5000
 
 
 class Processes:
@@ -42,7 +39,6 @@ class Processes:
         self.rank, self.world_size = self.place.rank, self.place.world_size
         self._store = store
         self._is_joined = store is not None
-        self._sent: list[weakref.ref[Tensor]] = []
 
     @property
     def is_first(self) -> bool:
@@ -63,7 +59,7 @@ class Processes:
         if self.is_alone:
             return numbers
         together = torch.tensor(numbers)
-        with self._sending(together):
+        with self.listening():
             distributed.all_reduce(together, distributed.ReduceOp.MAX)
         return tuple(together.tolist())
 
@@ -72,16 +68,16 @@ class Processes:
         if self.is_alone:
             return dict(values)
         together = torch.stack([value.detach().float() for value in values.values()]) / self.world_size
-        with self._sending(together):
+        with self.listening():
             distributed.all_reduce(together)
-        return dict(zip(values, together.clone().unbind(), strict=True))
+        return dict(zip(values, together.unbind(), strict=True))
 
     def norms(self, own: Sequence[float]) -> list[float]:
         """Norms of the gradient of the processes' mean loss, from the norms of their own losses' gradients."""
         if self.is_alone:
             return list(own)
         squares = torch.tensor(own, dtype=torch.float64).square()
-        with self._sending(squares):
+        with self.listening():
             distributed.all_reduce(squares)
         return [math.sqrt(square) / self.world_size for square in squares.tolist()]
 
@@ -94,7 +90,7 @@ class Processes:
         sent = torch.zeros(length, dtype=torch.uint8)
         if self.is_first:
             sent.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
-        with self._sending(sent):
+        with self.listening():
             distributed.broadcast(sent, src=0)
         return json.loads(bytes(sent.tolist()))
 
@@ -134,30 +130,11 @@ class Processes:
                 "from the last checkpoint"
             ) from error
 
-    @contextmanager
-    def _sending(self, tensor: Tensor) -> Iterator[None]:
-        """As `listening`, for a collective on this tensor."""
-        self._sent = [*(sent for sent in self._sent if sent() is not None), weakref.ref(tensor)]
-        with self.listening():
-            yield
-
-    def _let_go(self) -> None:
-        """Wait until the threads of the connection have let go of all that was sent.
-
-        They do so after a collective has returned, and need Python's lock for it. Whoever ends the connection before
-        holds that lock and waits for these threads, for ever: with DDP it ends when the model is deallocated.
-        """
-        for _ in range(_MOST_POLLS):
-            if all(sent() is None for sent in self._sent):
-                return
-            time.sleep(_POLL_SECONDS)
-
     def part(self) -> None:
         """End the connection when all have come here; afterwards each is on its own."""
         if self._is_joined:
             self.wait()
             self._is_joined = False
-            self._let_go()
             distributed.destroy_process_group()
 
 
