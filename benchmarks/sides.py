@@ -14,7 +14,7 @@ import torch
 from benchmarks.machine import Machine, seconds_of
 from benchmarks.roofline import Work, work_of
 from benchmarks.workloads import Settings, Workload
-from slotkeeper.hardware import keep_freed_memory
+from slotkeeper.freed_memory import keep_freed_memory
 
 _LEAST_SECONDS, _LONG_SECONDS = 0.3, 3.0
 """Of one measurement; short workloads are called several times for it. Long ones are warm after one call."""

@@ -1,6 +1,6 @@
 """Mutated files of every kind, put through the product as a user would.
 
-python -m reliability.fuzz [--seed 0] [--count 1000] [--kind video config masks checkpoint start] [--keep DIR]
+python -m reliability.fuzz [--seed 0] [--count 1000] [--kind video config masks checkpoint start shard] [--keep DIR]
 
 Prints a table; exits with 1 if anything crashed, hung or wrote where it should not. What did is kept, with the command
 that repeats it.

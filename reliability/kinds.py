@@ -64,7 +64,7 @@ class Videos:
         if outcome is not Outcome.REFUSED:
             check_results(out / "clip")
         attempt(lambda: _read_as_training_does(clip))
-        attempt(lambda: _draw_clips(case))
+        attempt(lambda: draw_clips(case))
         run_command("data", "inspect", case, "--sheet", out / "sheet.png")
         return outcome
 
@@ -93,7 +93,8 @@ def _read_as_training_does(clip: Path) -> None:
         raise BrokenPromiseError("a frame of another size than the video's")
 
 
-def _draw_clips(folder: Path) -> None:
+def draw_clips(folder: Path) -> None:
+    """Preload a folder's videos and draw a batch of one clip."""
     clips = ClipDataset(find_videos(folder), clip_length=2, size=(32, 32), cache_bytes=10**6)
     clips.preload(num_threads=1)
     clips.collate([clips.sample(seed=0, epoch=0, index=0)])

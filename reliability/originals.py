@@ -72,6 +72,18 @@ def write_masks(folder: Path) -> tuple[Path, Path]:
     return archive, pictures
 
 
+def write_labels(path: Path, num_frames: int) -> Path:
+    """The labels of the first frames as npz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _once(path, lambda place: save_segments(place, frames_and_segments()[1][:num_frames]))
+
+
+def write_video_once(path: Path, num_frames: int) -> Path:
+    """The first frames as one video, of the codec that is usual for its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return _once(path, lambda place: _write_video(place, num_frames))
+
+
 def raw_config(videos: Path) -> dict[str, object]:
     """A small complete config with something in every section."""
     return {
@@ -126,8 +138,8 @@ def _once(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
-def _write_video(path: Path) -> None:
-    codec = CODECS.get(path.name, "libx264")
+def _write_video(path: Path, num_frames: int = NUM_FRAMES) -> None:
+    codec = CODECS.get(path.name, "libvpx-vp9" if path.suffix == ".webm" else "libx264")
     options = {"g": "6"} if codec not in ("gif", "mjpeg") else {}
     options |= {"preset": "8"} if codec == "libsvtav1" else {}
     options |= {"x265-params": "log-level=none:pools=none"} if codec == "libx265" else {}
@@ -139,6 +151,6 @@ def _write_video(path: Path) -> None:
             stream.set_display_rotation(90, False, False)
         if codec.startswith("mpeg"):
             stream.codec_context.framerate = Fraction(25)
-        for pixels in frames_and_segments()[0]:
+        for pixels in frames_and_segments()[0][:num_frames]:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())

@@ -23,6 +23,7 @@ KINDS = {
     "masks": "reliability.kinds:Masks",
     "checkpoint": "reliability.run_files:Checkpoints",
     "start": "reliability.kinds:Starts",
+    "shard": "reliability.shard_files:Shards",
 }
 _EXTRA_BYTES = 3 * 2**30
 """Memory that an input may cost beyond what the process holds before the first one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -58,6 +59,22 @@ def test_help_is_quick_and_loads_nothing_heavy():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "train" in result.stdout
+
+
+def test_what_a_command_refuses_by_its_arguments_does_not_wait_for_pytorch():
+    """Of several processes each must also say how much PyTorch is to tell before it is loaded."""
+    code = (
+        "import os, sys\n"
+        "from slotkeeper.cli import commands, main\n"
+        "assert main(['track', '--out', 'tracks']) == 2\n"
+        "commands._quieten_libraries()\n"
+        "assert os.environ['TORCH_CPP_LOG_LEVEL'] == 'ERROR'\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    place = {"TORCHELASTIC_RUN_ID": "a", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "29400"}
+    variables = {name: value for name, value in os.environ.items() if name != "TORCH_CPP_LOG_LEVEL"} | place
+    result = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_version(capsys: pytest.CaptureFixture[str]):

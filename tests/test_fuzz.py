@@ -15,7 +15,7 @@ from reliability.worker import KINDS, make_kind, run_case
 
 from slotkeeper.errors import DataError
 
-SHARES = {"video": 10, "config": 25, "masks": 20, "checkpoint": 4, "start": 15}
+SHARES = {"video": 10, "config": 25, "masks": 20, "checkpoint": 4, "start": 15, "shard": 6}
 
 
 @pytest.fixture(scope="module")

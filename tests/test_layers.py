@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "slotkeeper"
 
 LAYERS = [
     ["errors", "types", "noise"],
-    ["interfaces", "files", "ray_library", "stopping"],
+    ["interfaces", "files", "freed_memory", "ray_library", "stopping"],
     ["staging"],
     ["catalog"],
     ["nn"],

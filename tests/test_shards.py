@@ -66,6 +66,13 @@ def test_training_evaluating_and_tracking_give_what_the_folder_gives(root: Path,
         assert np.array_equal(*masks)
 
 
+def test_addresses_may_stand_in_a_list(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "list.txt").write_text("memory://nowhere\nmemory://squares\n")
+    assert main(["track", "--list", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--quiet"]) == 3
+    assert "skipped: memory://nowhere has no index.json" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"000", "001", "002", "skipped.json"}
+
+
 def test_inspecting_an_object_store(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["data", "inspect", "memory://squares"]) == 0

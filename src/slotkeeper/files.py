@@ -132,8 +132,8 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_path_list(path: Path) -> list[Path]:
-    """A text file's paths, one per line; empty lines don't count. Relative ones are relative to the present folder.
+def read_path_list(path: Path) -> list[str]:
+    """The lines of a text file, each a path or an address as it was written; empty lines don't count.
 
     Raises:
         DataError: the file can't be read, or lists nothing.
@@ -144,7 +144,7 @@ def read_path_list(path: Path) -> list[Path]:
         raise DataError(f"can't read the list {path}: {error.strerror or error}") from error
     if not lines or any("\0" in line for line in lines):
         raise DataError(f"{path} is no list of paths, one per line")
-    return [Path(line) for line in lines]
+    return lines
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""Which processor to use, and in which precision it is fast, both found by looking, not by name; how memory is kept."""
+"""Which processor to use, and in which precision it is fast, both found by looking, not by name."""
 
 from __future__ import annotations
 
-import ctypes
 import time
 from typing import Literal
 
@@ -16,7 +15,6 @@ Precision = Literal["fp32", "bf16"]
 _WORTHWHILE = 1.2
 """bf16 must be this many times faster in the probe: rounding costs accuracy, and real models gain less."""
 _NUM_PROBES = 6
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of the GNU C library
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -74,14 +72,3 @@ def _probe_seconds(pictures: Tensor, kernel: Tensor, tokens: Tensor, matrix: Ten
     if pictures.device.type == "cuda":
         torch.cuda.synchronize(pictures.device)
     return time.perf_counter() - start
-
-
-def keep_freed_memory() -> bool:
-    """Let this process keep the memory that tensors leave, for the next ones; it goes back when the process ends.
-
-    By default the GNU C library maps each large block anew and gives it back at once, so that the system clears every
-    page of every large tensor in every step: a quarter of a training step on a CPU. Returns whether the C library has
-    such a setting.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from slotkeeper.errors import ConfigError, DataError, SlotkeeperError, counted
 from slotkeeper.files import check_writable, read_path_list, write_json
+from slotkeeper.freed_memory import keep_freed_memory
 from slotkeeper.launched import find_place
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _HEADLINES = ("video_fg_ari", "video_miou", "slot_permanence")
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a parsed command; returns the exit code."""
-    from slotkeeper.hardware import keep_freed_memory
-
     keep_freed_memory()  # this process is ours alone; in a user's own it is for the user to say
     name = f"{arguments.command} {arguments.action}" if arguments.command == "data" else arguments.command
     return _COMMANDS[name](arguments)
@@ -197,7 +196,7 @@ def _track(arguments: argparse.Namespace) -> int:
     return summary.exit_code
 
 
-def _videos_to_track(arguments: argparse.Namespace) -> list[Path | str]:
+def _videos_to_track(arguments: argparse.Namespace) -> list[str]:
     """The videos given and listed; options that don't go together are refused."""
     for option in () if arguments.cluster else ("address", "jobs", "retry"):
         if getattr(arguments, option):
@@ -210,7 +209,7 @@ def _videos_to_track(arguments: argparse.Namespace) -> list[Path | str]:
     return videos
 
 
-def _track_on_cluster(arguments: argparse.Namespace, videos: Sequence[Path | str]) -> int:
+def _track_on_cluster(arguments: argparse.Namespace, videos: Sequence[str]) -> int:
     from slotkeeper.cluster import format_summary, track_on_cluster
 
     summary = track_on_cluster(

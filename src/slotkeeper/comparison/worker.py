@@ -29,7 +29,8 @@ from slotkeeper.data import Start, VideoItem, find_videos, load_segments, save_s
 from slotkeeper.errors import DamagedModelError, DivergenceError, OutputError, TrainingError
 from slotkeeper.evaluation import Evaluation, evaluate
 from slotkeeper.files import write_json
-from slotkeeper.hardware import choose_device, keep_freed_memory
+from slotkeeper.freed_memory import keep_freed_memory
+from slotkeeper.hardware import choose_device
 from slotkeeper.model import SlotModel
 from slotkeeper.tracking import Tracker
 from slotkeeper.training import FinishedRun, Processes, resume, train
