@@ -25,8 +25,8 @@ _WIDTHS = {
     "initializer": ("num_slots", "slot_dim", "feature_dim"),
     "corrector": ("num_slots", "slot_dim", "feature_dim"),
     "predictor": ("num_slots", "slot_dim", "feature_dim"),
-    "decoder": ("num_slots", "slot_dim", "feature_dim", "pixel_dim", "num_background", "means_dim"),
-    "loss": ("num_slots", "slot_dim", "feature_dim", "num_background", "has_guess"),
+    "decoder": ("num_slots", "slot_dim", "feature_dim", "pixel_dim", "target_dim", "num_background", "means_dim"),
+    "loss": ("num_slots", "slot_dim", "feature_dim", "target_dim", "num_background", "has_guess"),
 }
 """What each family is told about the rest of the model, where its constructor names it."""
 
@@ -114,6 +114,7 @@ def _build_model(config: Config) -> SlotModel:
         "slot_dim": settings.slot_dim,
         "feature_dim": encoder.feature_dim,
         "pixel_dim": encoder.pixel_dim,
+        "target_dim": encoder.target_dim,
     }
     initializer = _construct("initializer", settings.initializer, widths, "model.initializer")
     widths["num_background"] = initializer.num_background
@@ -136,6 +137,7 @@ def _build_loss(settings: LossConfig, config: Config, model: SlotModel) -> Loss:
         torch.manual_seed(config.seed)
         with WeightLimit():
             loss: Loss = _construct("loss", settings, _widths(config, model), f"losses.{settings.name}")
+    _check_target(settings.name, loss, model)
     shortest = min(
         (length for _, length in pairs_of(config.training.clip_length) if length != "all"), default=loss.min_frames
     )
@@ -146,11 +148,21 @@ def _build_loss(settings: LossConfig, config: Config, model: SlotModel) -> Loss:
     return loss
 
 
+def _check_target(name: str, loss: Loss, model: SlotModel) -> None:
+    """Refuse a loss that looks at something else than what the decoder makes."""
+    decoder = model.decoder
+    if loss.target is not None and loss.target != decoder.target:
+        raise ConfigError(f"the loss '{name}' compares {loss.target}, but the decoder rebuilds {decoder.target}")
+    if loss.reads_pictures and not decoder.draws_each:
+        raise ConfigError(f"the loss '{name}' looks at each slot's own picture, which this decoder doesn't draw")
+
+
 def _widths(config: Config, model: SlotModel) -> dict[str, int]:
     return {
         "num_slots": config.model.num_slots,
         "slot_dim": config.model.slot_dim,
         "feature_dim": model.encoder.feature_dim,
+        "target_dim": model.encoder.target_dim,
         "num_background": model.initializer.num_background,
         "has_guess": model.initializer.has_guess,
     }

@@ -66,7 +66,7 @@ class _Seen:
     """What a model made of one whole video, on the CPU."""
 
     masks: Float[Tensor, "t s rows columns"]
-    psnr: float
+    psnr: float | None
     num_given: int
 
 
@@ -194,9 +194,10 @@ def _run(model: SlotModel, clip: Clip, device: torch.device) -> _Seen:
         if not bool(output.decoded.masks.isfinite().all()):
             raise DamagedModelError("the model gives masks that are not finite numbers; its weights are damaged")
         masks.append(output.decoded.masks[0].cpu())
-        quality.append(psnr(output.decoded.reconstruction.cpu(), chunk)[0])
+        if output.decoded.target == "frames":
+            quality.append(psnr(output.decoded.reconstruction.cpu(), chunk)[0])
     num_given = 0 if given is None else int(given.is_given.sum())
-    return _Seen(masks=torch.cat(masks), psnr=float(torch.cat(quality).mean()), num_given=num_given)
+    return _Seen(masks=torch.cat(masks), psnr=_mean(quality), num_given=num_given)
 
 
 def _chunk(model: SlotModel, clip: Clip) -> int:
@@ -224,6 +225,10 @@ def _conditioning(model: SlotModel) -> str:
         return "none"
     kind = model.initializer.start_kinds[0]
     return f"{kind} of the true objects in the first frame (of at most as many as there are slots, the largest)"
+
+
+def _mean(parts: Sequence[Tensor]) -> float | None:
+    return float(torch.cat(list(parts)).mean()) if parts else None
 
 
 def _mean_of_known(values: Sequence[float | None]) -> float | None:

@@ -23,6 +23,7 @@ from slotkeeper.types import (
     PastFrames,
     PlacedSlots,
     SlotTrajectory,
+    Target,
     VideoOutput,
 )
 
@@ -33,11 +34,13 @@ MAX_ITERATIONS = 1000
 class Encoder(nn.Module, ABC):
     """Frames to features. Most encoders see each frame alone; one that doesn't returns its state.
 
-    feature_dim: width of the tokens. pixel_dim: width of the pixel embeddings, 0 where there are none.
+    feature_dim: width of the tokens. pixel_dim: of the pixel embeddings. target_dim: of the targets. The last two are 0
+    where there are none.
     """
 
     feature_dim: int
     pixel_dim: int = 0
+    target_dim: int = 0
 
     @abstractmethod
     def forward(
@@ -136,11 +139,17 @@ class Predictor(nn.Module, ABC):
 
 
 class Decoder(nn.Module, ABC):
-    """Slots of all frames at once to pictures and masks."""
+    """Slots of all frames at once to pictures and masks.
+
+    target: what it rebuilds, the same as in what it returns. draws_each: it draws each slot's picture alone.
+    """
+
+    target: Target = "frames"
+    draws_each: bool = True
 
     @abstractmethod
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:
-        """Decode the corrected slots at `size` (height, width)."""
+        """Decode the corrected slots; `size` (height, width) is that of the frames."""
 
 
 class Loss(nn.Module, ABC):
@@ -149,11 +158,15 @@ class Loss(nn.Module, ABC):
     A loss may have parameters of its own. They are trained and saved beside the model, and are no part of it.
     min_frames, min_side: frames of the shortest clip, and pixels of the shorter side, that it can make sense of.
     is_per_frame: it looks at each frame alone and takes the mean, so that it may be given one frame after the other.
+    target: what the decoder must rebuild for it; None for losses that don't read what is rebuilt. reads_pictures:
+    it looks at each slot's own picture.
     """
 
     min_frames: int = 1
     min_side: int = 1
     is_per_frame: bool = False
+    target: Target | None = None
+    reads_pictures: bool = False
 
     @abstractmethod
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:

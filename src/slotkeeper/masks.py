@@ -7,6 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from slotkeeper.types import Decoded
+
 _CHUNK_VALUES = 1 << 24
 """Soft values that are held at once while masks are resized (64 MB in float32)."""
 
@@ -54,3 +56,19 @@ def resize_soft_masks(masks: Float[Tensor, "n s h w"], size: tuple[int, int]) ->
     """Resize soft masks bilinearly in float32; they still sum to 1 over slots."""
     shrinks = size[0] < masks.shape[-2] or size[1] < masks.shape[-1]
     return functional.interpolate(masks.float(), size=size, mode="bilinear", align_corners=False, antialias=shrinks)
+
+
+def slot_pictures(
+    decoded: Decoded, frames: Float[Tensor, "b t 3 h w"]
+) -> tuple[Float[Tensor, "b t s 3 h w"], Float[Tensor, "b t s h w"]]:
+    """What each slot shows, and its mask at the same size, for people to look at.
+
+    That is what it draws, where slots draw pictures in RGB at the frames' size; otherwise the frame itself.
+    """
+    masks = decoded.masks
+    if masks.shape[-2:] != frames.shape[-2:]:
+        size = (frames.shape[-2], frames.shape[-1])
+        masks = resize_soft_masks(masks.flatten(0, 1), size).unflatten(0, tuple(masks.shape[:2]))
+    if decoded.shown is not None and decoded.shown.shape[-2:] == frames.shape[-2:]:
+        return decoded.shown, masks
+    return frames[:, :, None].expand(-1, -1, masks.shape[2], -1, -1, -1), masks

@@ -60,6 +60,8 @@ class SlotModel(nn.Module):
         super().__init__()
         if isinstance(bptt, int) and bptt < 1:
             raise ConfigError(f"model.bptt must be 'full', 'detach' or a number of frames from 1, got {bptt}")
+        if posterior_sigma is not None and not (decoder.draws_each and decoder.target == "frames"):
+            raise ConfigError("model.posterior_sigma needs a decoder that draws each slot's picture in RGB; remove it")
         self.encoder = encoder
         self.initializer = initializer
         self.corrector = corrector
@@ -130,7 +132,7 @@ class SlotModel(nn.Module):
         """In evaluation, with the masks that follow from seeing the frames, if the model is to have these."""
         if self.posterior_sigma is None or self.training:
             return decoded
-        masks = responsibilities(decoded.masks.float(), decoded.pictures.float(), frames.float(), self.posterior_sigma)
+        masks = responsibilities(decoded.masks.float(), decoded.drawn.float(), frames.float(), self.posterior_sigma)
         return replace(decoded, masks=masks)
 
     def _recur(

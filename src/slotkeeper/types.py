@@ -20,12 +20,18 @@ class Clip:
     """Consecutive frames of some videos, all of one size.
 
     frames: RGB in [0, 1]. times: seconds since each video's start. segments: 0 is background; None without truth; in
-    evaluation they keep the video's own size.
+    evaluation they keep the video's own size. flow: where each pixel is in the next frame, x and y, in pixels of these
+    frames to the right and down; zero in a video's last frame. depth: distance from the camera, in the data's own
+    unit. features: what the model's backbone made of these frames, where that was computed before. The last three are
+    None where nothing asks for them.
     """
 
     frames: Float[Tensor, "b t c h w"]
     times: Float[Tensor, "b t"]
     segments: Int[Tensor, "b t height width"] | None = None
+    flow: Float[Tensor, "b t 2 h w"] | None = None
+    depth: Float[Tensor, "b t 1 h w"] | None = None
+    features: Float[Tensor, "b t n e"] | None = None
     video_ids: tuple[str, ...] = ()
 
 
@@ -34,16 +40,18 @@ class Features:
     """What the encoder saw: tokens of a grid (rows, columns) with n = rows * columns, in row-major order.
 
     colors: mean RGB of the picture on a grid of its own, at least as fine. pixels: finer embeddings for decoders
-    that draw their masks along the picture's edges, or None.
+    that draw their masks along the picture's edges, or None. targets: what a backbone made of each token's place
+    before anything was trained on top, for decoders that rebuild it; None in encoders without a backbone.
     """
 
     tokens: Float[Tensor, "b t n d"]
     grid: tuple[int, int]
     colors: Float[Tensor, "b t 3 y x"]
     pixels: Float[Tensor, "b t e h w"] | None = None
+    targets: Float[Tensor, "b t n f"] | None = None
 
     def each_frame(self) -> list[Features]:
-        """One frame's features after the other, each still with a time axis (of length 1)."""
+        """One frame's features after the other, each still with a time axis (of length 1), and without targets."""
         # Split once: the gradient of so many slices would be as many tensors of the whole clip's size.
         tokens, colors = self.tokens.split(1, dim=1), self.colors.split(1, dim=1)
         pixels = [None] * len(tokens) if self.pixels is None else self.pixels.split(1, dim=1)
@@ -164,16 +172,34 @@ class SlotTrajectory:
     means: Float[Tensor, "b t s n e"] | None = None
 
 
+Target = Literal["frames", "flow", "depth", "features", "codes"]
+"""What a decoder rebuilds: RGB in about [0, 1] (it need not clamp), the clip's flow or depth, the features' targets on
+the grid of tokens, or nothing but the likelihood of a picture's codes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """What the slots rebuild: RGB in about [0, 1] (decoders need not clamp); masks sum to 1 over s.
+    """What the slots rebuild; masks sum to 1 over s, and may be coarser than the frames.
 
-    pictures: each slot's own picture before mixing. reconstruction: the mask-weighted sum of the pictures.
+    target: what it is. reconstruction: the mask-weighted sum of the pictures, or however the decoder mixes. pictures:
+    each slot's own before mixing; None in decoders that mix slots before they draw.
     """
 
-    reconstruction: Float[Tensor, "b t c h w"]
-    pictures: Float[Tensor, "b t s c h w"]
+    reconstruction: Float[Tensor, "b t c y x"]
+    pictures: Float[Tensor, "b t s c y x"] | None
     masks: Float[Tensor, "b t s h w"]
+    target: Target = "frames"
+
+    @property
+    def drawn(self) -> Float[Tensor, "b t s c y x"]:
+        """The pictures, in decoders that draw each slot alone."""
+        assert self.pictures is not None, "this decoder draws no slot alone"
+        return self.pictures
+
+    @property
+    def shown(self) -> Float[Tensor, "b t s 3 y x"] | None:
+        """Each slot's own picture in RGB, if that is what the slots rebuild."""
+        return self.pictures if self.target == "frames" else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from random_trunks import write_random_weights
 
 from slotkeeper.catalog import FAMILIES, find_component
 from slotkeeper.errors import ConfigError
+from slotkeeper.interfaces import Encoder
 from slotkeeper.model import SlotModel
 from slotkeeper.nn.recompute import judge_by_frame
 from slotkeeper.types import Clip, Features, GivenStart, VideoOutput
@@ -23,6 +24,7 @@ WIDTHS = {
     "num_background": 1,
     "has_guess": True,
     "means_dim": 3,
+    "target_dim": 20,
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
@@ -42,6 +44,11 @@ def make(family: str, name: str, widths: dict[str, int] = WIDTHS, **settings: An
     return component(**{width: value for width, value in widths.items() if width in wanted}, **settings)
 
 
+def widths_of(encoder: Encoder) -> dict[str, int]:
+    own = {name: getattr(encoder, name) for name in ("feature_dim", "pixel_dim", "target_dim")}
+    return WIDTHS | own
+
+
 def make_model(**chosen: str) -> SlotModel:
     """A small model; families not chosen have plain defaults."""
     names = {
@@ -52,8 +59,20 @@ def make_model(**chosen: str) -> SlotModel:
         "decoder": "layered",
     } | chosen
     encoder = make("encoder", names.pop("encoder"))
-    widths = WIDTHS | {"feature_dim": encoder.feature_dim, "pixel_dim": encoder.pixel_dim}
+    widths = widths_of(encoder)
     return SlotModel(encoder=encoder, **{family: make(family, name, widths) for family, name in names.items()})
+
+
+def clip_of(pictures: torch.Tensor) -> Clip:
+    """With all that a loss may look at, apart from what a model makes of it."""
+    batch, time, _, height, width = pictures.shape
+    generator = torch.Generator().manual_seed(7)
+    return Clip(
+        frames=pictures,
+        times=torch.zeros(batch, time),
+        flow=torch.randn(batch, time, 2, height, width, generator=generator),
+        depth=1 + torch.rand(batch, time, 1, height, width, generator=generator),
+    )
 
 
 def frames(seed: int = 0, batch: int = BATCH, time: int = TIME) -> torch.Tensor:
@@ -91,13 +110,22 @@ def run(model: SlotModel, pictures: torch.Tensor) -> VideoOutput:
 def test_shapes_and_sums(model: SlotModel):
     output = run(model, frames())
     num_slots = model.num_slots
-    assert output.decoded.reconstruction.shape == (BATCH, TIME, 3, *SIZE)
-    assert output.decoded.pictures.shape == (BATCH, TIME, num_slots, 3, *SIZE)
-    torch.testing.assert_close(output.decoded.masks.sum(2), torch.ones(BATCH, TIME, *SIZE))
+    decoded = output.decoded
+    assert decoded.target == model.decoder.target
+    assert decoded.reconstruction.shape[:2] == (BATCH, TIME)
+    if decoded.target == "frames":
+        assert decoded.reconstruction.shape == (BATCH, TIME, 3, *SIZE)
+    assert (decoded.pictures is not None) == model.decoder.draws_each
+    if decoded.pictures is not None:
+        assert decoded.pictures.shape == (BATCH, TIME, num_slots, *decoded.reconstruction.shape[2:])
+    assert decoded.masks.shape[:3] == (BATCH, TIME, num_slots)
+    torch.testing.assert_close(decoded.masks.sum(2), torch.ones(BATCH, TIME, *decoded.masks.shape[3:]))
     attention = output.trajectory.attention
     torch.testing.assert_close(attention.sum(2), torch.ones(BATCH, TIME, attention.shape[-1]))
     rows, columns = output.features.grid
     assert output.features.tokens.shape[2] == rows * columns
+    targets = output.features.targets
+    assert model.encoder.target_dim == (0 if targets is None else targets.shape[3])
     height, width = output.features.colors.shape[-2:]
     assert (height % rows, width % columns) == (0, 0)
 
@@ -111,6 +139,8 @@ def test_gradients_are_finite_and_reach_every_parameter(model: SlotModel):
         total = total + output.trajectory.guesses.square().sum()
     total.backward()
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:  # a frozen backbone
+            continue
         if name in {"initializer.spare", "initializer.free"} or (name.startswith("encoder.pixel") and not reads_pixels):
             continue  # these start only where a frame has fewer things than slots
         assert parameter.grad is not None, name
@@ -184,9 +214,9 @@ def needed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
 def test_losses_are_finite_scalars_with_gradients(name: str, needed: dict[str, dict[str, Any]]):
     model = make_model(**NEEDED.get(name, {})).train()
     pictures = frames()
-    clip = Clip(frames=pictures, times=torch.zeros(BATCH, TIME))
-    component = make("loss", name, **needed.get(name, {}))
-    loss = component(clip, model(pictures), progress=0.5)
+    component = make("loss", name, widths_of(model.encoder), **needed.get(name, {}))
+    assert component.target in (None, model.decoder.target)
+    loss = component(clip_of(pictures), model(pictures), progress=0.5)
     assert loss.shape == ()
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in component.parameters())
@@ -196,9 +226,10 @@ def test_losses_are_finite_scalars_with_gradients(name: str, needed: dict[str, d
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES["loss"] if find_component("loss", name).is_per_frame])
 def test_losses_per_frame_are_the_mean_over_frames(name: str):
-    output = run(make_model(), frames())
-    component = make("loss", name)
-    clip = Clip(frames=frames(), times=torch.zeros(BATCH, TIME))
+    model = make_model(**NEEDED.get(name, {}))
+    output = run(model, frames())
+    component = make("loss", name, widths_of(model.encoder))
+    clip = clip_of(frames())
     alone = judge_by_frame(component, clip, output, 0.5)
     torch.testing.assert_close(alone, component(clip, output, progress=0.5))
 

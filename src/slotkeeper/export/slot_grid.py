@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from slotkeeper.export.palette import color_table
-from slotkeeper.masks import segments_from_masks
+from slotkeeper.masks import segments_from_masks, slot_pictures
 from slotkeeper.types import Clip, VideoOutput
 
 _GAP = 2
@@ -25,7 +25,8 @@ def slot_grid(
     """Draw one video of a batch: a column per frame, evenly chosen, and a row per kind of picture.
 
     Rows: the frame, its reconstruction, the true segments if there are any, the model's segments, then each slot's
-    picture behind its mask on a chequered ground.
+    picture behind its mask on a chequered ground. Models that rebuild something else than frames have no row for it,
+    and their slots show the frame itself.
 
     Args:
         clip: what the model saw.
@@ -36,16 +37,16 @@ def slot_grid(
     length = clip.frames.shape[1]
     moments = np.linspace(0, length - 1, min(num_frames, length)).round().astype(int).tolist()
     decoded = output.decoded
-    masks = decoded.masks[index : index + 1, moments].detach().float()
-    rows = [
-        ("frame", _bytes(clip.frames[index, moments])),
-        ("rebuilt", _bytes(decoded.reconstruction[index, moments])),
-    ]
+    pictures, masks = slot_pictures(decoded, clip.frames.to(decoded.masks.device))
+    masks = masks[index : index + 1, moments].detach().float()
+    rows = [("frame", _bytes(clip.frames[index, moments]))]
+    if decoded.target == "frames":
+        rows.append(("rebuilt", _bytes(decoded.reconstruction[index, moments])))
     if clip.segments is not None:
         rows.append(("truth", _colored(clip.segments[index, moments].cpu().numpy())))
     rows.append(("segments", _colored(segments_from_masks(masks)[0].cpu().numpy() + 1)))
     for slot in range(masks.shape[2]):
-        picture = _behind_mask(decoded.pictures[index, moments, slot], masks[0, :, slot])
+        picture = _behind_mask(pictures[index, moments, slot], masks[0, :, slot])
         rows.append((f"slot {slot}", picture))
     return _sheet(rows)
 

@@ -42,6 +42,8 @@ class FuturePrediction(Loss):
         super().__init__()
         if width < 1:
             raise ConfigError(f"width of loss 'future_prediction' must be at least 1, got {width}")
+        if of == "pictures":
+            self.target, self.reads_pictures = "frames", True
         self.of, self.mask_error, self.is_target_detached = of, mask_error, is_target_detached
         network = ConvAutoEncoder(1 if of == "masks" else 3, width)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -50,7 +52,7 @@ class FuturePrediction(Loss):
         """Mean over batch, frames t and pixels; squared errors of masks lie in [0, 2], cross-entropies are nats."""
         shown = output.decoded.masks[:, :, :, None]
         if self.of == "pictures":
-            shown = shown * output.decoded.pictures
+            shown = shown * output.decoded.drawn
         now, target = shown[:, :-1], shown[:, 1:]
         if self.is_target_detached:
             target = target.detach()

@@ -22,6 +22,8 @@ class NemLoss(Loss):
     """
 
     is_per_frame = True
+    target = "frames"
+    reads_pictures = True
 
     def __init__(self, *, inter_weight: float = 1.0, prior: float = 0.0):
         super().__init__()
@@ -32,7 +34,7 @@ class NemLoss(Loss):
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and pixels."""
-        gamma, pictures = output.decoded.masks, output.decoded.pictures
+        gamma, pictures = output.decoded.masks, output.decoded.drawn
         intra = (pictures - clip.frames[:, :, None]).square().sum(dim=3)
         inter = (pictures - self.prior).square().sum(dim=3)
         return 0.5 * (gamma * intra + self.inter_weight * (1 - gamma) * inter).sum(dim=2).mean()

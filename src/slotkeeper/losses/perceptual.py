@@ -23,6 +23,8 @@ class PerceptualDifference(Loss):
     """
 
     min_frames = 2
+    target = "frames"
+    reads_pictures = True
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class PerceptualDifference(Loss):
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, pairs of frames and slots."""
-        pictures = output.decoded.pictures
+        pictures = output.decoded.drawn
         if self.is_masked:
             pictures = pictures * output.decoded.masks[:, :, :, None]
         firsts = spread_indices(pictures.shape[1] - 1, self.num_pairs)

@@ -15,6 +15,7 @@ class PixelReconstruction(Loss):
     """Mean squared error between decoded and given frames, per colour value in [0, 1]."""
 
     is_per_frame = True
+    target = "frames"
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time, colours and pixels."""
@@ -29,10 +30,12 @@ class ExpectedError(Loss):
     """
 
     is_per_frame = True
+    target = "frames"
+    reads_pictures = True
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time, colours and pixels."""
-        errors = (output.decoded.pictures - clip.frames[:, :, None]).square().mean(dim=3)
+        errors = (output.decoded.drawn - clip.frames[:, :, None]).square().mean(dim=3)
         return (output.decoded.masks * errors).sum(dim=2).mean()
 
 
@@ -49,6 +52,8 @@ class MixtureLikelihood(Loss):
     """
 
     is_per_frame = True
+    target = "frames"
+    reads_pictures = True
 
     def __init__(self, *, sigma: float = 0.1, edge_tolerance: float = 0.0):
         super().__init__()
@@ -61,7 +66,7 @@ class MixtureLikelihood(Loss):
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and pixels."""
-        errors = (output.decoded.pictures - clip.frames[:, :, None]).square().sum(dim=3)
+        errors = (output.decoded.drawn - clip.frames[:, :, None]).square().sum(dim=3)
         variance: Tensor | float = self.variance
         if self.edge_tolerance:
             variance = self.variance + self.edge_tolerance * local_variance(clip.frames)[:, :, None]

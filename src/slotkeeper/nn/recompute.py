@@ -21,7 +21,7 @@ from slotkeeper.interfaces import Decoder, Encoder, Loss
 from slotkeeper.types import Clip, Decoded, EncoderState, Features, SlotTrajectory, VideoOutput
 
 _Made = TypeVar("_Made")
-_Value = TypeVar("_Value", Features, Decoded, SlotTrajectory)
+_Value = TypeVar("_Value", Clip, Features, Decoded, SlotTrajectory)
 
 
 def recomputed(make: Callable[..., _Made], *inputs: Any) -> _Made:
@@ -51,14 +51,13 @@ def decode_by_frame(decoder: Decoder, trajectory: SlotTrajectory, features: Feat
 def judge_by_frame(loss: Loss, clip: Clip, output: VideoOutput, progress: float) -> Float[Tensor, ""]:
     """As a loss with `is_per_frame` does it."""
 
-    def judge(frame: Tensor, time: Tensor, features: Features, slots: SlotTrajectory, decoded: Decoded) -> Tensor:
+    def judge(moment: Clip, features: Features, slots: SlotTrajectory, decoded: Decoded) -> Tensor:
         seen = VideoOutput(features=features, trajectory=slots, decoded=decoded)
-        value: Tensor = loss(Clip(frames=frame, times=time), seen, progress=progress)
+        value: Tensor = loss(moment, seen, progress=progress)
         return value
 
     moments = zip(
-        clip.frames.split(1, dim=1),
-        clip.times.split(1, dim=1),
+        _split(clip),
         _split(output.features),
         _split(replace(output.trajectory, guesses=None)),
         _split(output.decoded),

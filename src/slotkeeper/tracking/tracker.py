@@ -17,6 +17,7 @@ from slotkeeper.data.reader import VideoFrame, VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.starts import Start, given_start
 from slotkeeper.errors import CheckpointError, ConfigError, VideoError
+from slotkeeper.masks import slot_pictures
 from slotkeeper.model import SlotModel
 from slotkeeper.tracking.follower import FollowedFrame, SlotFollower
 from slotkeeper.tracking.frame_size import FrameFit, chunk_length, model_size
@@ -213,9 +214,8 @@ class _Session:
     def advance(self, frames: list[VideoFrame]) -> Iterator[TrackedFrame]:
         if not frames:
             return
-        output = self._run_model(frames)
+        output, pictures = self._run_model(frames)
         vectors = output.trajectory.corrected[0].float().cpu().numpy()
-        pictures = _slot_pictures(output)
         for offset, frame in enumerate(frames):
             self._waiting.append((frame, pictures[offset]))
             for followed in self._follower.push(output.decoded.masks[0, offset], vectors[offset]):
@@ -226,7 +226,8 @@ class _Session:
             yield self._tracked(followed)
 
     @torch.inference_mode()
-    def _run_model(self, frames: list[VideoFrame]) -> VideoOutput:
+    def _run_model(self, frames: list[VideoFrame]) -> tuple[VideoOutput, UInt8[np.ndarray, "t s rows columns 4"]]:
+        """What the model made of these frames, and its slots' pictures."""
         pixels = [resize_frames(frame.pixels[None], self._size)[0] for frame in frames]
         batch = torch.from_numpy(np.stack(pixels)).to(self._tracker.device).permute(0, 3, 1, 2).float() / 255
         self._state, output = self._model.advance(self._state, batch[None])
@@ -234,7 +235,7 @@ class _Session:
             raise CheckpointError(
                 f"the model gives masks that are not numbers from frame {frames[0].index} on; its weights are damaged"
             )
-        return output
+        return output, _slot_pictures(output, batch[None])
 
     def _tracked(self, followed: FollowedFrame) -> TrackedFrame:
         frame, pictures = self._waiting.popleft()
@@ -249,9 +250,11 @@ class _Session:
         )
 
 
-def _slot_pictures(output: VideoOutput) -> UInt8[np.ndarray, "t s rows columns 4"]:
-    decoded = output.decoded
-    values: Float[Tensor, "t s 4 rows columns"] = torch.cat((decoded.pictures[0], decoded.masks[0][:, :, None]), dim=2)
+def _slot_pictures(
+    output: VideoOutput, frames: Float[Tensor, "1 t 3 rows columns"]
+) -> UInt8[np.ndarray, "t s rows columns 4"]:
+    pictures, masks = slot_pictures(output.decoded, frames)
+    values: Float[Tensor, "t s 4 rows columns"] = torch.cat((pictures[0], masks[0][:, :, None]), dim=2)
     scaled = (values.clamp(0, 1) * 255).round().to(torch.uint8)
     return scaled.permute(0, 1, 3, 4, 2).cpu().numpy()
 
