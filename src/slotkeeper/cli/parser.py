@@ -11,6 +11,22 @@ from slotkeeper.errors import ConfigError, nearest_name
 
 _DEVICES = ("auto", "cpu", "cuda")
 _DEFAULT = "(default: %(default)s)"
+DATASETS = (
+    *(
+        "clevr_video",
+        "clevrer",
+        "movi_a",
+        "movi_b",
+        "movi_c",
+        "movi_d",
+        "movi_e",
+        "movi_f",
+        "obj3d",
+        "cater",
+        "physion",
+    ),
+    *("davis16", "davis17", "ytvis19", "ytvis21", "ovis", "mose", "ctc", "atari"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -185,8 +201,17 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
     shard.add_argument("source", type=_place, metavar="SOURCE", help="a folder of videos, or one video")
     shard.add_argument("--out", type=_path, required=True, metavar="DIR", help="a folder for the shards")
     shard.add_argument("--shard-mb", type=_number(1), default=256, metavar="N", help=f"megabytes of a shard {_DEFAULT}")
+    _add_convert(actions)
     inspect = actions.add_parser("inspect", help="count and check the videos of a folder")
     inspect.add_argument("path", type=_place, metavar="PATH", help="a folder or shards of videos, or one video")
     inspect.add_argument(
         "--sheet", type=_path, metavar="PNG", help="where the contact sheet goes (default: NAME-contact-sheet.png)"
     )
+
+
+def _add_convert(actions: _Commands) -> None:  # type: ignore[type-arg]
+    convert = actions.add_parser("convert", help="write a public data set as a folder of videos with masks")
+    convert.add_argument("name", metavar="NAME", choices=DATASETS, help=", ".join(DATASETS))
+    convert.add_argument("source", type=_video, metavar="SOURCE", help="the unpacked download; for atari: GAME,GAME:20")
+    convert.add_argument("out", type=_path, metavar="OUT", help="where the videos go, a new or empty folder")
+    convert.add_argument("--quiet", action="store_true", help="no progress bar")

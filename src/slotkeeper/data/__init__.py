@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.clips import ClipDataset
+from slotkeeper.data.conversion.run import convert_dataset
 from slotkeeper.data.fingerprint import data_fingerprint
 from slotkeeper.data.folders import VideoItem, find_videos, split_folders, split_videos
 from slotkeeper.data.frames import VideoFrame, VideoInfo
@@ -28,6 +29,7 @@ __all__ = [
     "VideoInfo",
     "VideoItem",
     "VideoReader",
+    "convert_dataset",
     "data_fingerprint",
     "find_videos",
     "given_start",

@@ -8,7 +8,7 @@ Known layouts, alone or mixed, down to three folders deep:
 - `train/` and `val/` with any of these inside
 
 Hidden files and what `slotkeeper track` wrote are left out. In place of a folder there may be one of shards, or the
-address of one in an object store.
+address of one in an object store, or `NAME:FOLDER` for a public data set that needs no conversion (`davis17:DAVIS`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from slotkeeper.data.conversion.record import why_unfinished
 from slotkeeper.data.image_folder import list_images, natural_key
 from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.shards import ShardSet, open_shards, why_not_whole
+from slotkeeper.data.sources.names import SOURCES, find_source
 from slotkeeper.errors import DataError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".mpg", ".mpeg", ".wmv", ".ts"})
@@ -49,8 +51,8 @@ def find_videos(
 ) -> list[VideoItem]:
     """List the videos of a folder (or the one that `path` is), sorted by id.
 
-    path: also a folder of shards, or the address of one, such as s3://bucket/videos. split: None for all; else one side
-    of `split_videos`.
+    path: also a folder of shards, or the address of one, such as s3://bucket/videos, or NAME:FOLDER for a public data
+    set where it lies. split: None for all; else one side of `split_videos`.
 
     Raises:
         DataError: the path is missing, holds no video, or has none for this split.
@@ -108,27 +110,55 @@ def is_folder_of_frames(folder: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where videos are looked for: a path or an address, and the shards in it if it has any."""
+    """Where videos are looked for: a path or an address, its shards if it has any, or a public data set's name."""
 
     root: Path | str
     shards: ShardSet | None
+    source: str | None = None
 
     @classmethod
     def of(cls, path: str | Path) -> _Place:
         root = path_or_url(path)
+        if isinstance(root, Path):
+            name, colon, folder = str(root).partition(":")
+            if colon and name in SOURCES and not root.exists():
+                return cls(root=Path(folder), shards=None, source=name)
+            reason = why_unfinished(root)
+            if reason is not None:
+                raise DataError(f"{root} can't be used: {reason}")
         is_sharded = isinstance(root, str) or root.is_dir()
         return cls(root=root, shards=open_shards(root) if is_sharded else None)
 
     def videos(self) -> list[VideoItem]:
+        if self.source is not None:
+            return _source_items(self.source, str(self.root))
         if self.shards is not None:
             return _sharded_items(self.shards)
         return _all_videos(Path(self.root))
 
     def splits(self) -> list[Split]:
+        if self.source is not None:
+            sides = {item.video_id.partition("/")[0] for item in self.videos() if "/" in item.video_id}
+            return [split for split in _SPLITS if split in sides]
         if self.shards is not None:
             return [split for split in _SPLITS if split in self.shards.index.splits]
         root = Path(self.root)
         return _split_folders(root) if root.is_dir() else []
+
+
+def _source_items(name: str, folder: str) -> list[VideoItem]:
+    """The videos of a public data set where they lie, by the ids that converting it would give them."""
+    items = [
+        VideoItem(
+            video_id=f"{video.split}/{video.video_id}" if video.split else video.video_id,
+            video=video.video,
+            masks=video.masks,
+        )
+        for video in find_source(name)(folder).plain_videos()
+    ]
+    if not items:
+        raise DataError(f"no video of {name} in {folder}")
+    return sorted(items, key=lambda item: natural_key(item.video_id))
 
 
 def _sharded_items(shards: ShardSet) -> list[VideoItem]:

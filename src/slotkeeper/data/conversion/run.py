@@ -1,0 +1,167 @@
+"""A public data set to a folder of videos: each is whole or absent, and the record of all comes last."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from slotkeeper.data.conversion.record import (
+    RECORD_NAME,
+    WORK_FOLDER,
+    Journal,
+    WrittenFile,
+    WrittenVideo,
+    converting,
+    read_record,
+    write_record,
+)
+from slotkeeper.data.conversion.video_folder import write_video_folder
+from slotkeeper.data.image_folder import natural_key
+from slotkeeper.data.sources.names import find_source
+from slotkeeper.data.sources.source import SourceVideo, VideoContent
+from slotkeeper.errors import DataError, OutputError
+from slotkeeper.staging import without_hidden
+
+_STAGING = "video"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedDataset:
+    """A whole data set. skipped: place and reason of each video that was left out."""
+
+    folder: Path
+    videos: tuple[WrittenVideo, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def convert_dataset(name: str, source: str | Path, out: str | Path, *, show_progress: bool = True) -> ConvertedDataset:
+    """Write the videos of a public data set with all their truth into `out`, and a record of them last.
+
+    Videos that are whole already stay as they are, so that the same command goes on after a kill, and adds what was
+    missing or broken before.
+
+    Args:
+        name: which data set, as `slotkeeper.data.sources.names` lists them.
+        source: the folder that was downloaded and unpacked; for `atari` which games.
+        out: a new or empty folder, or one where this was done before.
+        show_progress: a bar on stderr.
+
+    Raises:
+        ConfigError: there is no data set of this name.
+        DataError: the source holds no such data set, none of its videos can be used, or `out` was begun as another.
+        OutputError: `out` holds something else or can't be written, or the disk is full.
+    """
+    folder = Path(out)
+    _check_out(folder, source)
+    listed = list(find_source(name)(str(source)).videos())
+    if not listed:
+        raise DataError(f"{source} holds no video of {name}")
+    finished = _unchanged(folder, name, listed)
+    if finished is not None:
+        return ConvertedDataset(folder=folder, videos=tuple(finished), skipped=())
+    with converting(folder, name) as journal:
+        done, skipped = _convert_all(folder, listed, journal, show_progress)
+        if not done:
+            shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
+            first = skipped[0][1]
+            raise DataError(
+                first if len(skipped) == 1 else f"none of {len(skipped)} videos can be used; the first: {first}"
+            )
+        done.sort(key=lambda video: natural_key(video.video_id))
+        write_record(folder, name, done, len(skipped))
+        shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
+    return ConvertedDataset(folder=folder, videos=tuple(done), skipped=tuple(skipped))
+
+
+def _check_out(folder: Path, source: str | Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"can't convert into {folder}: it is not a folder")
+    if Path(source).is_dir() and folder.resolve().is_relative_to(Path(source).resolve()):
+        raise OutputError(f"{folder} lies in the source {source}; choose a folder outside of it")
+    is_ours = (folder / WORK_FOLDER).is_dir() or (folder / RECORD_NAME).is_file()
+    if folder.is_dir() and not is_ours and any(folder.iterdir()):
+        raise OutputError(f"{folder} is not empty, and no conversion was begun in it; choose another folder")
+
+
+def _unchanged(folder: Path, name: str, listed: Sequence[SourceVideo]) -> list[WrittenVideo] | None:
+    """The videos of a finished data set to which nothing is to be added, and whose bytes are all as they were."""
+    finished = None if (folder / WORK_FOLDER).is_dir() else read_record(folder)
+    if finished is None or finished[0] != name:
+        return None
+    known = {video.video_id: video for video in finished[1]}
+    for video in listed:
+        try:
+            before = known.get(video.path_id())
+        except DataError:
+            return None
+        if before is None or before.state != video.state() or not before.is_whole(folder / before.video_id):
+            return None
+    return finished[1]
+
+
+def _convert_all(
+    folder: Path, listed: Sequence[SourceVideo], journal: Journal, show_progress: bool
+) -> tuple[list[WrittenVideo], list[tuple[str, str]]]:
+    done: dict[str, WrittenVideo] = {}
+    skipped: list[tuple[str, str]] = []
+    for video in tqdm(listed, desc="converting", unit="video", disable=not show_progress):
+        try:
+            written = _convert_or_keep(folder, video, journal, set(done))
+        except DataError as error:
+            skipped.append((video.place, str(error)))
+        else:
+            done[written.video_id] = written
+    return list(done.values()), skipped
+
+
+def _convert_or_keep(folder: Path, video: SourceVideo, journal: Journal, taken: set[str]) -> WrittenVideo:
+    """Raises a DataError where the video can't be used, an OutputError where nothing can be written."""
+    video_id = video.path_id()
+    if video_id in taken:
+        raise DataError(f"{video.place}: another video is called {video_id} too")
+    before, state = journal.videos.get(video_id), video.state()
+    if before is not None and before.state == state and before.is_whole(folder / video_id):
+        return before
+    written = _convert(folder, video, video_id, state)
+    journal.add([written])
+    return written
+
+
+def _convert(folder: Path, video: SourceVideo, video_id: str, state: str) -> WrittenVideo:
+    staging, target = folder / WORK_FOLDER / _STAGING, folder / video_id
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        num_frames, width, height = write_video_folder(_read(video), staging, video.place)
+        files = tuple(WrittenFile.of(path) for path in sorted(staging.iterdir()))
+        _put_in_place(staging, target)
+    except OutputError as error:
+        raise without_hidden(error, staging, target) from error
+    except OSError as error:
+        raise OutputError(f"can't write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return WrittenVideo(video_id=video_id, state=state, num_frames=num_frames, width=width, height=height, files=files)
+
+
+def _read(video: SourceVideo) -> VideoContent:
+    try:
+        return video.read()
+    except DataError as error:
+        raise error if video.place in str(error) else DataError(f"{video.place}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{video.place} takes more memory than there is") from error
+    except OSError as error:
+        raise DataError(f"{video.place} can't be read: {error.strerror or error}") from error
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    shutil.rmtree(target, ignore_errors=True)  # of an earlier source, or damaged
+    staging.replace(target)
