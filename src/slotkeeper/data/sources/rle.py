@@ -46,7 +46,9 @@ def _plain_runs(counts: object, num_pixels: int) -> NDArray[np.int64]:
 
 
 def _compressed_runs(text: str) -> NDArray[np.int64]:
-    letters = np.frombuffer(text.encode("ascii", errors="replace"), np.uint8).astype(np.int64) - 48
+    if not text.isascii():
+        raise DataError("a mask's compressed counts are damaged")
+    letters = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
     if letters.size == 0:
         return letters
     is_last = (letters & 0x20) == 0

@@ -34,16 +34,16 @@ _RESERVED = re.compile(r"(^\.)|(_masks$)|(^(masks|frames)$)", re.IGNORECASE)
 class VideoContent:
     """One video as it was read. Either `file` is copied as it is, or `frames` are encoded at `fps`.
 
-    segments: 0 is background. flow: to the next frame, in pixels, right and down. depth: in the data set's unit.
-    objects: one entry per label (`id`), with `boxes` and whatever is known about it. facts: about the whole video.
+    segments: `t h w`, 0 is background. flow: `t h w 2`, to the next frame, in pixels, right and down. depth: `t h w`,
+    in the data set's unit. objects: one entry per label (`id`), with `boxes` and whatever is known about it. facts: about the whole video.
     """
 
     file: Path | None = None
     frames: Iterable[UInt8[np.ndarray, "h w 3"]] | None = None
     fps: Fraction = Fraction(24)
-    segments: UInt[np.ndarray, "t h w"] | None = None
-    flow: Float[np.ndarray, "t h w 2"] | None = None
-    depth: Float[np.ndarray, "t h w"] | None = None
+    segments: UInt[np.ndarray, "_ _ _"] | None = None
+    flow: Float[np.ndarray, "_ _ _ 2"] | None = None
+    depth: Float[np.ndarray, "_ _ _"] | None = None
     objects: Sequence[Mapping[str, Any]] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -6,15 +6,12 @@ with zlib or gzip. Format: tensorflow/core/lib/io/record_writer.h.
 
 from __future__ import annotations
 
-import io
 import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 from slotkeeper.data.sources.crc32c import crc32c
 from slotkeeper.errors import DataError
@@ -34,12 +31,6 @@ class Record:
     num_bytes: int
 
 
-class _Bytes(Protocol):
-    def read(self, size: int) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
 def masked(checksum: int) -> int:
     """A checksum as TFRecord files store it."""
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
@@ -51,7 +42,7 @@ class RecordFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._stream: tuple[_Bytes, int] | None = None
+        self._bytes: _Bytes | None = None
 
     def records(self) -> Iterator[Record]:
         """All records, their bytes passed over.
@@ -59,15 +50,13 @@ class RecordFile:
         Raises:
             DataError: after the last whole record, if the file is damaged or cut off there.
         """
-        with closing(self._opened()) as stream:
-            offset = index = 0
-            while header := stream.read(_HEADER):
-                num_bytes = self._length(header, index)
-                offset += _HEADER
-                if _pass_over(stream, num_bytes + _FOOTER) < num_bytes + _FOOTER:
-                    raise DataError(f"{self.path}: record {index} is cut off; it should have {num_bytes} bytes")
-                yield Record(index=index, offset=offset, num_bytes=num_bytes)
-                offset, index = offset + num_bytes + _FOOTER, index + 1
+        content, index = self._from_the_start(), 0
+        while header := content.read(_HEADER):
+            num_bytes, offset = self._length(header, index), content.position
+            if content.skip(num_bytes + _FOOTER) < num_bytes + _FOOTER:
+                raise DataError(f"{self.path}: record {index} is cut off; it should have {num_bytes} bytes")
+            yield Record(index=index, offset=offset, num_bytes=num_bytes)
+            index += 1
 
     def read(self, record: Record) -> bytes:
         """The bytes of a record.
@@ -76,7 +65,10 @@ class RecordFile:
             DataError: they are cut off, or are not those that were written.
         """
         with self._lock:
-            content = self._read_at(record.offset, record.num_bytes + _FOOTER)
+            if self._bytes is None or self._bytes.position > record.offset:
+                self._bytes = self._from_the_start()
+            self._bytes.skip(record.offset - self._bytes.position)
+            content = self._bytes.read(record.num_bytes + _FOOTER)
         data = memoryview(content)[: record.num_bytes]
         if len(content) < record.num_bytes + _FOOTER:
             raise DataError(f"{self.path}: record {record.index} is cut off; it should have {record.num_bytes} bytes")
@@ -96,51 +88,54 @@ class RecordFile:
             )
         return int(num_bytes)
 
-    def _read_at(self, offset: int, size: int) -> bytes:
-        if self._stream is None or self._stream[1] > offset:
-            self.close()
-            self._stream = (self._opened(), 0)
-        stream, position = self._stream
-        self._stream = None  # stays so if reading fails
-        try:
-            _pass_over(stream, offset - position)
-            content = stream.read(size)
-        except BaseException:
-            stream.close()
-            raise
-        self._stream = (stream, offset + len(content))
-        return content
-
-    def close(self) -> None:
-        """Close what `read` keeps open."""
-        if self._stream is not None:
-            self._stream[0].close()
-            self._stream = None
-
-    def _opened(self) -> _Bytes:
-        try:
-            file = self.path.open("rb")
-            head = file.read(_HEADER)
-            file.seek(0)
-        except OSError as error:
-            raise DataError(f"can't read {self.path}: {error.strerror or error}") from error
+    def _from_the_start(self) -> _Bytes:
+        head = _Bytes(self.path).read(_HEADER)
         is_plain = len(head) < _HEADER or masked(crc32c(head[:8])) == int.from_bytes(head[8:], "little")
         is_packed = head[:2] == b"\x1f\x8b" or (head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0)
-        return _Inflated(file, self.path) if is_packed and not is_plain else file
+        return _PackedBytes(self.path) if is_packed and not is_plain else _Bytes(self.path)
 
 
-class _Inflated:
-    """A zlib or gzip file, read forwards; never more is unpacked at a time than was asked for."""
+class _Bytes:
+    """A file that is read forwards. Nothing stays open between two reads."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._file, self._path = file, path
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; less only at the end."""
+        content = self._read_file(self.position, size)
+        self.position += len(content)
+        return content
+
+    def skip(self, size: int) -> int:
+        """Pass over bytes; returns how many there were."""
+        passed = min(size, max(0, self._path.stat().st_size - self.position))
+        self.position += passed
+        return passed
+
+    def _read_file(self, offset: int, size: int) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(offset)
+                return file.read(size)
+        except OSError as error:
+            raise DataError(f"can't read {self._path}: {error.strerror or error}") from error
+
+
+class _PackedBytes(_Bytes):
+    """The same of a zlib or gzip file; never more is unpacked at a time than was asked for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._inflater = zlib.decompressobj(wbits=47)
+        self._packed_position = 0
         self._waiting = b""
 
     def read(self, size: int) -> bytes:
         parts, missing = [], size
         while missing and not self._inflater.eof:
-            packed = self._waiting or self._file.read(_CHUNK)
+            packed = self._waiting or self._next_packed()
             try:
                 part = self._inflater.decompress(packed, missing)
             except zlib.error as error:
@@ -150,20 +145,16 @@ class _Inflated:
                 raise DataError(f"{self._path} is cut off")
             parts.append(part)
             missing -= len(part)
+        self.position += size - missing
         return b"".join(parts)
 
-    def close(self) -> None:
-        self._file.close()
+    def skip(self, size: int) -> int:
+        passed = 0
+        while passed < size and (part := self.read(min(_CHUNK, size - passed))):
+            passed += len(part)
+        return passed
 
-
-def _pass_over(stream: _Bytes, size: int) -> int:
-    """Skip bytes; says how many there were."""
-    if isinstance(stream, io.BufferedReader):
-        start = stream.tell()
-        length = stream.seek(0, io.SEEK_END)
-        stream.seek(min(start + size, length))
-        return min(size, length - start)
-    passed = 0
-    while passed < size and (part := stream.read(min(_CHUNK, size - passed))):
-        passed += len(part)
-    return passed
+    def _next_packed(self) -> bytes:
+        packed = self._read_file(self._packed_position, _CHUNK)
+        self._packed_position += len(packed)
+        return packed
