@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slotkeeper.data.folders import find_videos, is_folder_of_frames
+from slotkeeper.data.folders import find_videos, is_folder_of_frames, names_source
 from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.starts import Start
@@ -206,7 +206,7 @@ def find_inputs(paths: Sequence[MediaPath | str]) -> tuple[list[MediaPath], list
 
 
 def _holds_videos(path: Path) -> bool:
-    return path.is_dir() and not is_folder_of_frames(path)
+    return names_source(path) or (path.is_dir() and not is_folder_of_frames(path))
 
 
 def say_skipped(video: SkippedVideo) -> None:

@@ -163,8 +163,8 @@ def write_cells(root: Path, *, has_outlines: bool = True) -> Path:
     return root
 
 
-def write_clevrer(root: Path, *, num_frames: int = 128) -> Path:
-    """One video of each side; masks come from a detector, in an order that changes."""
+def write_clevrer(root: Path, *, num_frames: int = 128, has_ghost: bool = True) -> Path:
+    """One video of each side; masks come from a detector, in an order that changes, and one of nothing at all."""
     frames, labels = moving_squares(num_frames, (16, 160))
     looks = {1: ("red", "metal", "cube"), 2: ("blue", "rubber", "sphere")}
     for number, side in ((0, "train"), (10_000, "validation")):
@@ -184,7 +184,7 @@ def write_clevrer(root: Path, *, num_frames: int = 128) -> Path:
                     own = {"color": colour, "material": material, "shape": shape, "score": 0.9}
                     found.append({"mask": rle(frame == label), **own})
             ghost = {"color": "gray", "material": "metal", "shape": "cube", "score": 0.99}
-            found.append({"mask": rle(np.ones_like(frame)), **ghost})
+            found += [{"mask": rle(np.ones_like(frame)), **ghost}] if has_ghost else []
             listed.append({"frame_index": index, "objects": found})
         write_json(root / f"derender_proposals/proposal_{name}.json", {"video_index": number, "frames": listed})
     return root

@@ -95,6 +95,12 @@ def split_folders(path: str | Path) -> list[Split]:
     return _Place.of(path).splits()
 
 
+def names_source(path: Path) -> bool:
+    """Whether a path is NAME:FOLDER, a public data set where it lies, and nothing on disk is called so."""
+    name, colon, _ = str(path).partition(":")
+    return bool(colon) and name in SOURCES and not path.exists()
+
+
 def is_folder_of_frames(folder: Path) -> bool:
     """Whether pictures lie directly in a folder, and no video files do.
 
@@ -120,8 +126,8 @@ class _Place:
     def of(cls, path: str | Path) -> _Place:
         root = path_or_url(path)
         if isinstance(root, Path):
-            name, colon, folder = str(root).partition(":")
-            if colon and name in SOURCES and not root.exists():
+            if names_source(root):
+                name, _, folder = str(root).partition(":")
                 return cls(root=Path(folder), shards=None, source=name)
             reason = why_unfinished(root)
             if reason is not None:

@@ -124,12 +124,22 @@ def test_videos_that_came_later_or_were_repaired_are_added(source: Path, tmp_pat
     assert stamps(out / "val") == before
 
 
+def test_what_the_source_no_longer_has_stays_in_the_record(source: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    convert(source, out)
+    (source / "movi_a-validation.tfrecord-00000-of-00001").unlink()
+    write_records(source / "movi_a-train.tfrecord-00001-of-00002", [movi_example()])
+    assert len(convert(source, out).videos) == 5
+    assert {video["video_id"] for video in json.loads((out / "dataset.json").read_text())["videos"]} == {
+        item.video_id for item in find_videos(out)
+    }
+
+
 def test_a_killed_process_leaves_an_unfinished_set_that_the_same_command_finishes(tmp_path: Path):
     source, out = write_movi(tmp_path / "source", num_train=40), tmp_path / "out"
     command = [sys.executable, "-m", "slotkeeper", "data", "convert", "movi_a", str(source), str(out), "--quiet"]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    deadline = time.monotonic() + 60
-    while not (out / "train/00000-001").exists() and time.monotonic() < deadline:
+    while not (out / "train/00000-001").exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -229,7 +239,7 @@ def test_the_command_says_what_there_is_and_names_what_was_left_out(
     said = capsys.readouterr()
     assert "skipped: " in said.err
     assert "converting" in said.err  # the progress bar
-    ((skipped),) = json.loads((out / "skipped.json").read_text())
+    (skipped,) = json.loads((out / "skipped.json").read_text())
     assert "no feature 'video'" in skipped["reason"]
     assert main(["data", "convert", "movi_x", str(source), str(out)]) == 2
     assert "there is no NAME 'movi_x'; did you mean" in capsys.readouterr().err

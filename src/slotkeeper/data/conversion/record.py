@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from slotkeeper.data.sources.source import is_plain_id
 from slotkeeper.errors import DataError, OutputError
 from slotkeeper.files import locked_folder, write_json
 
@@ -65,6 +66,8 @@ class WrittenVideo:
         )
         if not files or any("/" in file.name or file.name.startswith(".") for file in files):
             raise ValueError("no plain names of files")
+        if not is_plain_id(str(raw["video_id"])):
+            raise ValueError("no plain id")
         numbers = {name: int(raw[name]) for name in ("num_frames", "width", "height")}
         return cls(video_id=str(raw["video_id"]), state=str(raw["state"]), files=files, **numbers)
 

@@ -65,6 +65,7 @@ def convert_dataset(name: str, source: str | Path, out: str | Path, *, show_prog
         return ConvertedDataset(folder=folder, videos=tuple(finished), skipped=())
     with converting(folder, name) as journal:
         done, skipped = _convert_all(folder, listed, journal, show_progress)
+        done += _kept(folder, journal, done)
         if not done:
             shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
             first = skipped[0][1]
@@ -116,6 +117,13 @@ def _convert_all(
         else:
             done[written.video_id] = written
     return list(done.values()), skipped
+
+
+def _kept(folder: Path, journal: Journal, done: Sequence[WrittenVideo]) -> list[WrittenVideo]:
+    """Whole videos of an earlier call that the source no longer gives, for instance because a part was deleted."""
+    ids = {video.video_id for video in done}
+    others = (video for video in journal.videos.values() if video.video_id not in ids)
+    return [video for video in others if video.is_whole(folder / video.video_id)]
 
 
 def _convert_or_keep(folder: Path, video: SourceVideo, journal: Journal, taken: set[str]) -> WrittenVideo:

@@ -35,7 +35,8 @@ class VideoContent:
     """One video as it was read. Either `file` is copied as it is, or `frames` are encoded at `fps`.
 
     segments: `t h w`, 0 is background. flow: `t h w 2`, to the next frame, in pixels, right and down. depth: `t h w`,
-    in the data set's unit. objects: one entry per label (`id`), with `boxes` and whatever is known about it. facts: about the whole video.
+    in the data set's unit. objects: one entry per label (`id`), with `boxes` and whatever is known about it. facts:
+    about the whole video.
     """
 
     file: Path | None = None
@@ -69,11 +70,10 @@ class SourceVideo:
         Raises:
             DataError: the id is no plain path, so that it could lead elsewhere or would not be found again.
         """
-        parts = self.video_id.split("/")
-        is_plain = all(part and len(part.encode()) <= 200 and part.isprintable() for part in parts)
-        if not is_plain or len(parts) > 3 or any("\\" in part or _RESERVED.search(part) for part in parts):
+        path_id = f"{self.split}/{self.video_id}" if self.split else self.video_id
+        if not is_plain_id(path_id):
             raise DataError(f"{self.place}: {self.video_id!r} can't be the name of a video's folder")
-        return f"{self.split}/{self.video_id}" if self.split else self.video_id
+        return path_id
 
     def state(self) -> str:
         """A short text that changes with the files' names and sizes."""
@@ -179,6 +179,13 @@ class FolderSource(Source):
     def missing(self) -> DataError:
         """The error of a folder that holds something else."""
         return DataError(f"{self.place} holds no such data set; expected {self.expects}")
+
+
+def is_plain_id(video_id: str) -> bool:
+    """Whether a video's id is a path that stays below the data set and that `find_videos` finds."""
+    parts = video_id.split("/")
+    is_plain = all(part.isprintable() and 0 < len(part.encode()) <= 200 for part in parts)
+    return is_plain and len(parts) <= 4 and not any("\\" in part or _RESERVED.search(part) for part in parts)
 
 
 def read_json(path: Path) -> Any:
