@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from slotkeeper.data.conversion.record import why_unfinished
 from slotkeeper.data.image_folder import list_images, natural_key
 from slotkeeper.errors import DataError, nearest_name
 
@@ -71,6 +72,9 @@ def find_masks(root: Path) -> dict[str, Path]:
     """
     if not root.exists():
         raise DataError(f"no such file or folder: {root}")
+    reason = why_unfinished(root)
+    if reason is not None:
+        raise DataError(f"{root} can't be used: {reason}")
     if root.is_file():
         return {_name_of_file(root): root}
     alone = _masks_of_folder(root)

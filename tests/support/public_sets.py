@@ -150,7 +150,7 @@ def write_cells(root: Path, *, has_outlines: bool = True) -> Path:
     """A set of the Cell Tracking Challenge: markers are smaller than outlines, whose numbers mean nothing."""
     _, labels = moving_squares()
     gray = np.where(labels > 0, 9000, 1000).astype(np.uint16)
-    cells = np.where(labels == 2, 300, labels).astype(np.uint16)
+    cells = np.where(labels == 2, 300, labels.astype(np.uint16))
     markers = np.zeros_like(cells)
     markers[:, 3:6] = cells[:, 3:6]
     markers[:, 10:13] = cells[:, 10:13]

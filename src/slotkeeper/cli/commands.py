@@ -154,7 +154,9 @@ def report_skipped(skipped: Sequence[tuple[str, str]], folder: Path | None) -> i
         print(f"skipped: {reason if is_named else f'{name}: {reason}'}", file=sys.stderr)
     if folder is not None and skipped:
         write_json(folder / "skipped.json", [{"input": name, "reason": reason} for name, reason in skipped])
-    elif folder is not None:
+    elif (
+        folder is not None and (folder / "skipped.json").exists()
+    ):  # a whole folder may lie where nothing can be written
         (folder / "skipped.json").unlink(missing_ok=True)
     return SOME_SKIPPED if skipped else DONE
 

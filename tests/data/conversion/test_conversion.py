@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from public_sets import movi_example, moving_squares, write_davis, write_movi, write_palette_masks, write_pictures
 from record_files import write_records
+from small_disk import fill, read_only, small_disk
 
 from slotkeeper.cli import main
 from slotkeeper.data import convert_dataset, find_videos, load_segments, split_folders, split_videos
@@ -22,6 +23,7 @@ from slotkeeper.data.conversion import run
 from slotkeeper.data.conversion.record import converting
 from slotkeeper.data.sources.source import SourceVideo, VideoContent
 from slotkeeper.errors import DataError, OutputError
+from slotkeeper.pairing import find_masks
 
 
 @pytest.fixture
@@ -76,6 +78,8 @@ def test_an_interrupted_conversion_is_no_data_set_and_goes_on(
             find_videos(place)
         with pytest.raises(DataError, match="not all converted"):
             split_videos(place)
+    with pytest.raises(DataError, match="not all converted"):
+        find_masks(out)
     before = stamps(out / "train")
     assert {name.partition("/")[0] for name in before} == {"00000-000", "00000-001"}
     convert(source, out)
@@ -194,6 +198,27 @@ def test_a_full_disk_is_one_sentence_and_nothing_half_written_stays(
     assert [entry.name for entry in (tmp_path / "out/train").iterdir()] == ["00000-000"]
 
 
+@pytest.mark.parametrize("room", [2, 8, 24, 40], ids=lambda room: f"{room} KB")
+def test_on_a_disk_that_is_really_full_the_command_stops_and_then_goes_on(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], room: int
+):
+    with small_disk(tmp_path / "disk") as disk:
+        ballast = fill(disk, leaving=room * 1024)
+        command = ["data", "convert", "movi_a", str(source), str(disk / "out"), "--quiet"]
+        assert main(command) == 2
+        (sentence,) = capsys.readouterr().err.splitlines()
+        assert sentence.startswith("slotkeeper: can't write")
+        assert "No space left on device" in sentence
+        assert ".converting/video" not in sentence
+        ballast.unlink()
+        assert main(command) == 0
+        assert len(find_videos(disk / "out")) == 4
+        before = stamps(disk)
+        with read_only(disk):
+            assert main(command) == 0  # it is whole: nothing to write
+        assert stamps(disk) == before
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_can_t_be_written_is_one_sentence(source: Path, tmp_path: Path):
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -210,7 +235,7 @@ def test_a_set_of_which_nothing_can_be_used_is_an_error(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "video_id",
-    ["..", "a/../../b", "/etc", "", ".hidden", "a//b", "masks", "x_masks", "a\\b", "a\0b", "1/2/3/4", "x" * 300],
+    ["..", "a/../../b", "/etc", "", ".hidden", "a//b", "masks", "x_masks", "a\\b", "a\0b", "1/2/3/4/5", "x" * 300],
 )
 def test_an_id_that_leads_elsewhere_or_would_not_be_found_is_refused(video_id: str):
     video = SourceVideo(video_id=video_id, split=None, place="here", read=lambda: VideoContent())

@@ -307,7 +307,7 @@ def test_obj3d_has_frames_alone(tmp_path: Path):
 def test_cells_have_the_markers_numbers_and_their_mother(tmp_path: Path, has_outlines: bool):
     out = convert("ctc", write_cells(tmp_path / "source", has_outlines=has_outlines), tmp_path)
     _, labels = moving_squares()
-    cells = np.where(labels == 2, 300, labels)
+    cells = np.where(labels == 2, 300, labels.astype(np.uint16))
     segments = load_segments(out / "01/masks.npz")
     assert segments.dtype == np.uint16
     if has_outlines:

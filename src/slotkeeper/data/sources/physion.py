@@ -122,9 +122,16 @@ def _content_of(file: Any, path: Path) -> VideoContent:
 
 def _picture(images: Mapping[str, Any], name: str, path: Path) -> UInt8[np.ndarray, "h w 3"]:
     stored = images[name if name in images else f"{name}_cam0"]
+    if getattr(stored, "external", None) or getattr(stored, "is_virtual", False) or _lies_elsewhere(stored, path):
+        raise DataError(f"{path}: a picture is a link to another file, and is not read")
     if int(np.prod(stored.shape)) > _MAX_PICTURE_BYTES:
         raise DataError(f"{path}: a picture takes more than {_MAX_PICTURE_BYTES} bytes")
     pixels: UInt8[np.ndarray, "h w 3"] = read_image(
         MemoryFile(f"{path}, {name}", np.asarray(stored[()]).astype(np.uint8).tobytes())
     )
     return pixels
+
+
+def _lies_elsewhere(stored: Any, path: Path) -> bool:
+    file = getattr(stored, "file", None)
+    return file is not None and file.filename != str(path)
