@@ -23,6 +23,7 @@ BACKBONE = {"name": "tiny_backbone:TinyBackbone"}
 def raw(videos: Path, features: Path | None = None, **encoder: Any) -> dict[str, Any]:
     plain = raw_config(videos, steps=3, log_every=1, clip_length=3)
     plain["model"]["encoder"] = BACKBONE | encoder
+    plain["model"]["decoder"] = {"name": "broadcast", "width": 8}
     plain["data"]["features"] = None if features is None else str(features)
     return plain
 
