@@ -92,7 +92,7 @@ def load_vit(weights: str | None, *, layer: int | None, has_norm: bool) -> VitBa
     folder = find_vit_folder(weights)
     config = read_vit_config(folder)
     model_type = config.get("model_type")
-    if model_type not in _FAMILIES:
+    if not isinstance(model_type, str) or model_type not in _FAMILIES:
         raise CheckpointError(
             f"{folder} holds a model of the type {model_type!r:.40}; expected one of {', '.join(_FAMILIES)}"
         )
@@ -148,7 +148,13 @@ def _make_network(family: _Family, settings: dict[str, Any], tensors: dict[str, 
         config = getattr(library, f"{family.kind}Config")(**settings, **unmasked)
         with _quiet(library):
             network, report = kind.from_pretrained(
-                None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True, **own
+                None,
+                config=config,
+                state_dict=tensors,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # they are reported, too
+                output_loading_info=True,
+                **own,
             )
     except ConfigError:  # too large
         raise
@@ -156,9 +162,13 @@ def _make_network(family: _Family, settings: dict[str, Any], tensors: dict[str, 
         raise CheckpointError(
             f"{folder} doesn't hold a {family.title} as its config.json describes it: {' '.join(str(error).split())}"
         ) from error
-    missing = sorted(name for name in report["missing_keys"] if not name.endswith("mask_token"))
-    if missing:
-        raise CheckpointError(f"{folder} doesn't hold a whole {family.title}: it has no {', '.join(missing[:4])}")
+    absent = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
+    absent = {name for name in absent if not name.endswith("mask_token")}
+    if absent:
+        raise CheckpointError(
+            f"{folder} doesn't hold the whole {family.title} that its config.json describes: "
+            f"{', '.join(sorted(absent)[:4])} are missing or of another shape"
+        )
     network.eval()
     return network  # type: ignore[no-any-return]
 
