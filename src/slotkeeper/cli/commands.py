@@ -263,6 +263,12 @@ def _shard(arguments: argparse.Namespace) -> int:
     return report_skipped([(str(video.path), video.reason) for video in made.skipped], made.folder)
 
 
+def _features(arguments: argparse.Namespace) -> int:
+    from slotkeeper.cli.features import run_features
+
+    return run_features(arguments)
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     from slotkeeper.data.inspect import describe, inspect_path, save_contact_sheet
 
@@ -277,8 +283,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         raise DataError(first if number == 1 else none)
     save_contact_sheet(sheet, inspection)
     print(f"contact sheet: {sheet}")
-    unusable = [*inspection.broken, *inspection.mismatched]
-    problems = [(str(video.item.video), video.problem or video.mask_problem or "") for video in unusable]
+    problems = [(str(video.item.video), problem) for video in inspection.videos for problem in video.problems]
     return report_skipped([*inspection.damaged_shards, *problems], None)
 
 
@@ -306,6 +311,7 @@ _COMMANDS = {
     "demo": _demo,
     "data render": _render,
     "data shard": _shard,
+    "data features": _features,
     "data inspect": _inspect,
     "models": _models,
     "components": _components,
