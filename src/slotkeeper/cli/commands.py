@@ -271,6 +271,12 @@ def _convert(arguments: argparse.Namespace) -> int:
     return run_convert(arguments)
 
 
+def _features(arguments: argparse.Namespace) -> int:
+    from slotkeeper.cli.features import run_features
+
+    return run_features(arguments)
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     from slotkeeper.data.inspect import describe, inspect_path, save_contact_sheet
 
@@ -285,8 +291,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         raise DataError(first if number == 1 else none)
     save_contact_sheet(sheet, inspection)
     print(f"contact sheet: {sheet}")
-    unusable = [*inspection.broken, *inspection.mismatched]
-    problems = [(str(video.item.video), video.problem or video.mask_problem or "") for video in unusable]
+    problems = [(str(video.item.video), problem) for video in inspection.videos for problem in video.problems]
     return report_skipped([*inspection.damaged_shards, *problems], None)
 
 
@@ -315,6 +320,7 @@ _COMMANDS = {
     "data render": _render,
     "data shard": _shard,
     "data convert": _convert,
+    "data features": _features,
     "data inspect": _inspect,
     "models": _models,
     "components": _components,

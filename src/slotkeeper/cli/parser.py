@@ -181,11 +181,11 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
     data = commands.add_parser("data", help="make or look at folders of videos")
     actions = data.add_subparsers(dest="action", metavar="action", required=True, parser_class=_Parser)
     render = actions.add_parser("render", help="render built-in scenes with exact masks")
-    render.add_argument("family", help="plain, clevr or crowd")
+    render.add_argument("family", help="plain, clevr, clevrer or crowd")
     render.add_argument("--out", type=_path, required=True, metavar="DIR", help="where the videos go")
     render.add_argument("--num-videos", type=_number(1), default=100, help=f"how many {_DEFAULT}")
     render.add_argument("--num-frames", type=_number(1), default=16, help=f"of each video {_DEFAULT}")
-    render.add_argument("--size", type=_number(16), default=64, help=f"pixels of a side, even {_DEFAULT}")
+    render.add_argument("--size", type=_number(16), default=64, help=f"pixels across, even {_DEFAULT}")
     render.add_argument(
         "--seed", type=_number(0), default=0, help=f"of the first video; the next has the next number {_DEFAULT}"
     )
@@ -202,6 +202,7 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
     shard.add_argument("--out", type=_path, required=True, metavar="DIR", help="a folder for the shards")
     shard.add_argument("--shard-mb", type=_number(1), default=256, metavar="N", help=f"megabytes of a shard {_DEFAULT}")
     _add_convert(actions)
+    _add_features(actions)
     inspect = actions.add_parser("inspect", help="count and check the videos of a folder")
     inspect.add_argument("path", type=_place, metavar="PATH", help="a folder or shards of videos, or one video")
     inspect.add_argument(
@@ -215,3 +216,23 @@ def _add_convert(actions: _Commands) -> None:  # type: ignore[type-arg]
     convert.add_argument("source", type=_video, metavar="SOURCE", help="the unpacked download; for atari: GAME,GAME:20")
     convert.add_argument("out", type=_path, metavar="OUT", help="where the videos go, a new or empty folder")
     convert.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_features(actions: _Commands) -> None:  # type: ignore[type-arg]
+    features = actions.add_parser("features", help="compute what a frozen backbone makes of videos, once for training")
+    features.add_argument(
+        "model", metavar="CONFIG_OR_MODEL", help="a YAML file, a run or a model folder; its encoder and data.size count"
+    )
+    features.add_argument("data", type=_place, metavar="DATA", help="a folder or shards of the videos to train on")
+    features.add_argument("--out", type=_path, required=True, metavar="DIR", help="a folder for the features")
+    features.add_argument(
+        "--precision", choices=("bf16", "fp16"), default="bf16", help=f"in which numbers are kept {_DEFAULT}"
+    )
+    features.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="key=value", help="change settings of a YAML file"
+    )
+    features.add_argument(
+        "--shard-mb", type=_number(1), default=256, metavar="N", help=f"megabytes of a file {_DEFAULT}"
+    )
+    features.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
+    features.add_argument("--quiet", action="store_true", help="no progress bar")
