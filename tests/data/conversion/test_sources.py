@@ -83,6 +83,7 @@ def test_movi_has_frames_masks_flow_depth_and_boxes(tmp_path: Path):
     out = convert("movi_a", write_movi(tmp_path / "source"), tmp_path)
     frames, labels = moving_squares()
     assert [item.video_id for item in find_videos(out)] == ["train/00000-000", "train/00000-001", "val/00000-000"]
+    assert all(item.truth is not None for item in find_videos(out))
     video = out / "train/00000-001"
     assert_looks_like(video, frames)
     assert VideoReader(video / "video.mp4").info.fps == Fraction(12)
