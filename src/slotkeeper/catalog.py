@@ -14,6 +14,7 @@ ENCODERS = {
     "conv_lstm": "slotkeeper.encoders.conv_lstm:ConvLstmEncoder",
     "pixels": "slotkeeper.encoders.pixels:PixelEncoder",
     "savi": "slotkeeper.encoders.savi:SaviEncoder",
+    "steve": "slotkeeper.encoders.steve:SteveEncoder",
 }
 INITIALIZERS = {
     "gaussian": "slotkeeper.initializers.gaussian:GaussianInitializer",
@@ -36,6 +37,7 @@ DECODERS = {
     "broadcast_light": "slotkeeper.decoders.broadcast:LightBroadcastDecoder",
     "layered": "slotkeeper.decoders.layered:LayeredDecoder",
     "nem": "slotkeeper.decoders.nem:NemDecoder",
+    "autoregressive": "slotkeeper.decoders.autoregressive:AutoregressiveDecoder",
 }
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
@@ -48,6 +50,8 @@ LOSSES = {
     "future_prediction": "slotkeeper.losses.future:FuturePrediction",
     "perceptual": "slotkeeper.losses.perceptual:PerceptualDifference",
     "slot_contrast": "slotkeeper.losses.slot_contrast:SlotContrast",
+    "code_likelihood": "slotkeeper.losses.codes:CodeLikelihood",
+    "dvae": "slotkeeper.losses.codes:DiscreteAutoencoder",
 }
 FAMILIES = {
     "encoder": ENCODERS,
