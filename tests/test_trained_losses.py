@@ -122,7 +122,9 @@ def test_the_optimizer_holds_the_model_s_and_the_losses_weights_once():
     config = config_with([{"name": "future_prediction"}])
     model = build_model(config)
     step = TrainingStep(model, build_losses(config, model))
-    held = [p for group in make_optimizer(step, config.training).param_groups for p in group["params"]]
+    held = [
+        p for group in make_optimizer(step.trained_parameters(), config.training).param_groups for p in group["params"]
+    ]
     assert len(held) == len({id(p) for p in held})
     assert {id(p) for p in held} == {id(p) for p in step.trained_parameters().values()}
 
