@@ -26,6 +26,7 @@ WIDTHS = {
     "has_guess": True,
     "means_dim": 3,
     "target_dim": 20,
+    "num_codes": 24,
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
@@ -35,6 +36,7 @@ PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("encoder", "savi"): {"decoder": "broadcast"},
     ("encoder", "vit"): {"decoder": "broadcast"},
     ("encoder", "cnn_pretrained"): {"decoder": "broadcast"},
+    ("encoder", "steve"): {"decoder": "autoregressive"},
 }
 """What a component can't do without."""
 
@@ -88,7 +90,11 @@ def frames(seed: int = 0, batch: int = BATCH, time: int = TIME) -> torch.Tensor:
     return torch.rand(batch, time, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-NEEDED = {"preheat": {"initializer": "preheated"}}
+NEEDED = {
+    "preheat": {"initializer": "preheated"},
+    "code_likelihood": {"decoder": "autoregressive"},
+    "dvae": {"decoder": "autoregressive"},
+}
 """Losses that work with certain components only."""
 
 
@@ -125,6 +131,7 @@ def test_shapes_and_sums(model: SlotModel):
     if decoded.target == "frames":
         assert decoded.reconstruction.shape == (BATCH, TIME, 3, *SIZE)
     assert (decoded.pictures is not None) == model.decoder.draws_each
+    assert (decoded.code_scores is not None) == (decoded.target == "codes")
     if decoded.pictures is not None:
         assert decoded.pictures.shape == (BATCH, TIME, num_slots, *decoded.reconstruction.shape[2:])
     assert decoded.masks.shape[:3] == (BATCH, TIME, num_slots)
@@ -146,6 +153,8 @@ def test_gradients_are_finite_and_reach_every_parameter(model: SlotModel):
     total = (output.decoded.reconstruction * weights).sum()
     if output.trajectory.guesses is not None:  # what makes a guess learns from it alone
         total = total + output.trajectory.guesses.square().sum()
+    if output.decoded.code_scores is not None:  # and so does what finds codes
+        total = total + output.decoded.code_scores.square().sum()
     total.backward()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:  # a frozen backbone
