@@ -39,7 +39,7 @@ def measure(parsed: argparse.Namespace, num_frames: int, recompute: bool, answer
         times = torch.zeros(batch_size, length, device=device)
         resting, started = _start_peak(device), time.perf_counter()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=parsed.precision == "bf16"):
-            losses = step(frames, times, torch.Generator().manual_seed(0), 0.5)
+            losses = step({"frames": frames, "times": times}, torch.Generator().manual_seed(0), 0.5)
         losses["loss"].backward()
         peak = _peak(device)
         answers.put(((peak - resting) / 1e6, time.perf_counter() - started))

@@ -49,7 +49,7 @@ def gradients(config: Config, progress: float = 0.9) -> tuple[TrainingStep, dict
     model = build_model(config)
     step = TrainingStep(model, build_losses(config, model)).train()
     frames = torch.rand(2, 3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    values = step(frames, torch.zeros(2, 3), torch.Generator().manual_seed(0), progress)
+    values = step({"frames": frames, "times": torch.zeros(2, 3)}, torch.Generator().manual_seed(0), progress)
     assert list(values) == ["loss", *(f"loss/{loss.name}" for loss in config.losses)]
     values["loss"].backward()
     return step, {name: p.grad for name, p in step.trained_parameters().items() if p.grad is not None}

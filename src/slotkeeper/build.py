@@ -62,11 +62,6 @@ def build_losses(config: Config, model: SlotModel) -> list[tuple[str, float, Los
     return [(settings.name, settings.weight, _build_loss(settings, config, model)) for settings in config.losses]
 
 
-def needs_start(config: Config) -> bool:
-    """Whether the model learns from what is given about each clip's first frame, so that videos must have masks."""
-    return bool(find_component("initializer", config.model.initializer.name).needs_start)
-
-
 @torch.no_grad()
 def check_frame_size(model: SlotModel, size: tuple[int, int]) -> None:
     """Run the model once on a black frame of `size` (height, width), so that a size it can't take is known early.

@@ -15,6 +15,7 @@ ENCODERS = {
     "pixels": "slotkeeper.encoders.pixels:PixelEncoder",
     "savi": "slotkeeper.encoders.savi:SaviEncoder",
     "resnet_transformer": "slotkeeper.encoders.resnet_transformer:ResnetTransformerEncoder",
+    "cnn_pretrained": "slotkeeper.encoders.cnn_pretrained:PretrainedCnnEncoder",
 }
 INITIALIZERS = {
     "gaussian": "slotkeeper.initializers.gaussian:GaussianInitializer",

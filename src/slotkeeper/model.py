@@ -16,12 +16,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
-from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Predictor
+from slotkeeper.interfaces import BackboneEncoder, Corrector, Decoder, Encoder, Initializer, Predictor
 from slotkeeper.masks import responsibilities
-from slotkeeper.nn.recompute import decode_by_frame, encode_by_frame, recomputed
+from slotkeeper.nn.recompute import complete_by_frame, decode_by_frame, encode_by_frame, recomputed
 from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
     Decoded,
+    EncoderState,
     Features,
     GivenStart,
     PastFrames,
@@ -98,11 +99,13 @@ class SlotModel(nn.Module):
         generator: torch.Generator | None = None,
         *,
         given: GivenStart | None = None,
+        features: Float[Tensor, "b t m e"] | None = None,
         watch: Watch | None = None,
         recompute: bool = False,
     ) -> VideoOutput:
-        """Run over whole clips from their first frames on. given: as in `start`. watch, recompute: as in `advance`."""
-        _, output = self.advance(self.start(given), frames, generator, watch=watch, recompute=recompute)
+        """Run over whole clips from their first frames on. given: as in `start`. All else: as in `advance`."""
+        state = self.start(given)
+        _, output = self.advance(state, frames, generator, features=features, watch=watch, recompute=recompute)
         return output
 
     def advance(
@@ -111,22 +114,44 @@ class SlotModel(nn.Module):
         frames: Float[Tensor, "b t 3 h w"],
         generator: torch.Generator | None = None,
         *,
+        features: Float[Tensor, "b t m e"] | None = None,
         watch: Watch | None = None,
         recompute: bool = False,
     ) -> tuple[SlotState, VideoOutput]:
         """Advance by several frames at once: the same as so many calls of `step`, encoded and decoded together.
 
         generator: of the videos' noise, read once at their first frame, a seed for each; without it only training is
-        random. watch: sees each frame's corrected slots. recompute: keep little of each frame for the backward pass and
-        compute the rest again there, see `slotkeeper.nn.recompute`.
+        random. features: what the encoder's frozen backbone made of these frames before; it then isn't run. watch: sees
+        each frame's corrected slots. recompute: keep little of each frame for the backward pass and compute the rest
+        again there, see `slotkeeper.nn.recompute`.
+
+        Raises:
+            ConfigError: features are given to an encoder without a backbone.
         """
-        encode = partial(encode_by_frame, self.encoder) if recompute else self.encoder
-        features, encoder_state = encode(frames, state.encoder)
+        encoded, encoder_state = self._encoded(frames, features, state, recompute=recompute)
         state = replace(self._with_noise(state, len(frames), generator), encoder=encoder_state)
-        state, trajectory = self._recur(state, features, watch, recompute=recompute)
+        state, trajectory = self._recur(state, encoded, watch, recompute=recompute)
         decode = partial(decode_by_frame, self.decoder) if recompute else self.decoder
-        decoded = self._seen(decode(trajectory, features, (frames.shape[-2], frames.shape[-1])), frames)
-        return state, VideoOutput(features=features, trajectory=trajectory, decoded=decoded)
+        decoded = self._seen(decode(trajectory, encoded, (frames.shape[-2], frames.shape[-1])), frames)
+        return state, VideoOutput(features=encoded, trajectory=trajectory, decoded=decoded)
+
+    def _encoded(
+        self,
+        frames: Float[Tensor, "b t 3 h w"],
+        targets: Float[Tensor, "b t m e"] | None,
+        state: SlotState,
+        *,
+        recompute: bool,
+    ) -> tuple[Features, EncoderState | None]:
+        """What the encoder makes of frames, from its backbone's targets where they are known."""
+        if targets is not None:
+            if not isinstance(self.encoder, BackboneEncoder):
+                raise ConfigError("features computed before need an encoder with a backbone")
+            complete = partial(complete_by_frame, self.encoder) if recompute else self.encoder.from_targets
+            return complete(targets, self.encoder.grid_of(frames.shape[-2], frames.shape[-1]), frames), None
+        encode = partial(encode_by_frame, self.encoder) if recompute else self.encoder
+        encoded: tuple[Features, EncoderState | None] = encode(frames, state.encoder)
+        return encoded
 
     def _seen(self, decoded: Decoded, frames: Float[Tensor, "b t 3 h w"]) -> Decoded:
         """In evaluation, with the masks that follow from seeing the frames, if the model is to have these."""

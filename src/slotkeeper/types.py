@@ -34,6 +34,18 @@ class Clip:
     features: Float[Tensor, "b t n e"] | None = None
     video_ids: tuple[str, ...] = ()
 
+    @property
+    def seen(self) -> dict[str, Tensor]:
+        """What a model and its losses may see, by name: all tensors but the segments."""
+        parts = {
+            "frames": self.frames,
+            "times": self.times,
+            "flow": self.flow,
+            "depth": self.depth,
+            "features": self.features,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Features:

@@ -41,7 +41,7 @@ def training_step(parts: dict[str, Any], *, recompute: bool) -> TrainingStep:
 
 def run(step: TrainingStep, time: int = 3) -> dict[str, Tensor]:
     frames = torch.rand(2, time, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    return step(frames, torch.zeros(2, time), torch.Generator().manual_seed(1), 0.6)
+    return step({"frames": frames, "times": torch.zeros(2, time)}, torch.Generator().manual_seed(1), 0.6)
 
 
 @pytest.mark.parametrize("name", PARTS)

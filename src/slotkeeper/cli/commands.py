@@ -263,6 +263,12 @@ def _shard(arguments: argparse.Namespace) -> int:
     return report_skipped([(str(video.path), video.reason) for video in made.skipped], made.folder)
 
 
+def _features(arguments: argparse.Namespace) -> int:
+    from slotkeeper.cli.features import run_features
+
+    return run_features(arguments)
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     from slotkeeper.data.inspect import describe, inspect_path, save_contact_sheet
 
@@ -306,6 +312,7 @@ _COMMANDS = {
     "demo": _demo,
     "data render": _render,
     "data shard": _shard,
+    "data features": _features,
     "data inspect": _inspect,
     "models": _models,
     "components": _components,

@@ -185,8 +185,29 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
     shard.add_argument("source", type=_place, metavar="SOURCE", help="a folder of videos, or one video")
     shard.add_argument("--out", type=_path, required=True, metavar="DIR", help="a folder for the shards")
     shard.add_argument("--shard-mb", type=_number(1), default=256, metavar="N", help=f"megabytes of a shard {_DEFAULT}")
+    _add_features(actions)
     inspect = actions.add_parser("inspect", help="count and check the videos of a folder")
     inspect.add_argument("path", type=_place, metavar="PATH", help="a folder or shards of videos, or one video")
     inspect.add_argument(
         "--sheet", type=_path, metavar="PNG", help="where the contact sheet goes (default: NAME-contact-sheet.png)"
     )
+
+
+def _add_features(actions: _Commands) -> None:  # type: ignore[type-arg]
+    features = actions.add_parser("features", help="compute what a frozen backbone makes of videos, once for training")
+    features.add_argument(
+        "model", metavar="CONFIG_OR_MODEL", help="a YAML file, a run or a model folder; its encoder and data.size count"
+    )
+    features.add_argument("data", type=_place, metavar="DATA", help="a folder or shards of the videos to train on")
+    features.add_argument("--out", type=_path, required=True, metavar="DIR", help="a folder for the features")
+    features.add_argument(
+        "--precision", choices=("bf16", "fp16"), default="bf16", help=f"in which numbers are kept {_DEFAULT}"
+    )
+    features.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="key=value", help="change settings of a YAML file"
+    )
+    features.add_argument(
+        "--shard-mb", type=_number(1), default=256, metavar="N", help=f"megabytes of a file {_DEFAULT}"
+    )
+    features.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
+    features.add_argument("--quiet", action="store_true", help="no progress bar")

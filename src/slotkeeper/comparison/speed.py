@@ -15,6 +15,7 @@ import numpy as np
 from slotkeeper.config import Config, value_at
 from slotkeeper.training import Trainer, find_run_videos
 from slotkeeper.training.clip_source import CurriculumSource, stage_at
+from slotkeeper.training.needs import needs_of
 from slotkeeper.training.run_folder import create_run
 from slotkeeper.training.watching import Watcher
 
@@ -56,8 +57,9 @@ def _seconds_per_step(config: Config, clip_length: int, batch_size: int, folder:
     config = replace(config, training=training)
     run = Path(tempfile.mkdtemp(prefix="speed-", dir=folder))
     try:
-        items = find_run_videos(config.data, show_progress=False).train
-        with closing(CurriculumSource(config, items)) as source:
+        needs = needs_of(config)
+        items = find_run_videos(config.data, truth=needs.truth, show_progress=False).train
+        with closing(CurriculumSource(config, items, needs=needs)) as source:
             source.open(**stage_at(training, 0))
             create_run(run, config, {})
             Trainer(config, run, source, Watcher(config, run, [])).fit(show_progress=False)

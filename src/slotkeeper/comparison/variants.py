@@ -11,8 +11,11 @@ from typing import Any
 from slotkeeper.build import build_losses, build_model, check_frame_size, resolved
 from slotkeeper.comparison.plan import Plan, Variant
 from slotkeeper.config import Config, parse_config, place_value, plain_config, read_config_file, with_steps
+from slotkeeper.data import TruthKind
 from slotkeeper.errors import ConfigError
 from slotkeeper.hardware import choose_device
+from slotkeeper.model import SlotModel
+from slotkeeper.training.needs import clip_needs
 
 _SAME_DATA = ("path", "train", "val", "val_share", "scenes")
 """Keys of `data` that say which videos are learned from and held out; they must agree, or nothing can be paired."""
@@ -22,6 +25,7 @@ _SAME_DATA = ("path", "train", "val", "val_share", "scenes")
 class BuiltVariant:
     """A variant's complete config, for the first seed and with its own number of steps. num_parameters: of the model.
 
+    truth: what its clips need of flow and depth.
     changes: what differs from the base, by dotted key: the base's value and this one's; None where a side has none.
     """
 
@@ -29,6 +33,7 @@ class BuiltVariant:
     about: str
     config: Config
     num_parameters: int
+    truth: tuple[TruthKind, ...]
     changes: Mapping[str, tuple[Any, Any]]
 
 
@@ -41,7 +46,7 @@ def build_variants(plan: Plan) -> list[BuiltVariant]:
     built: list[BuiltVariant] = []
     for variant in plan.all_variants:
         try:
-            config, num_parameters = _checked(plan, variant)
+            config, model, truth = _checked(plan, variant)
         except ConfigError as error:
             raise ConfigError(f"variant '{variant.name}': {error}") from error
         base = built[0].config if built else config
@@ -51,7 +56,8 @@ def build_variants(plan: Plan) -> list[BuiltVariant]:
                 name=variant.name,
                 about=variant.about,
                 config=config,
-                num_parameters=num_parameters,
+                num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+                truth=truth,
                 changes=_changes(base, config),
             )
         )
@@ -65,7 +71,7 @@ def cell_config(config: Config, *, seed: int, steps: int, curve_points: int) -> 
     return replace(config, seed=seed, training=replace(config.training, evaluate_every=every))
 
 
-def _checked(plan: Plan, variant: Variant) -> tuple[Config, int]:
+def _checked(plan: Plan, variant: Variant) -> tuple[Config, SlotModel, tuple[TruthKind, ...]]:
     config = _assembled(plan, variant)
     steps = plan.budget.steps or config.training.steps
     for seed in plan.seeds:  # a seed out of range is named too
@@ -73,9 +79,9 @@ def _checked(plan: Plan, variant: Variant) -> tuple[Config, int]:
     config = replace(config, seed=plan.seeds[0])
     choose_device(config.training.device)
     model = build_model(config)
-    build_losses(config, model)
+    losses = build_losses(config, model)
     check_frame_size(model, config.data.size)
-    return resolved(config), sum(parameter.numel() for parameter in model.parameters())
+    return resolved(config), model, clip_needs(config, model, losses).truth
 
 
 def _assembled(plan: Plan, variant: Variant) -> Config:

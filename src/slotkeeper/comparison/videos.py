@@ -53,7 +53,9 @@ def find_compared_videos(plan: Plan, variants: Sequence[BuiltVariant], *, show_p
         if item.path is not None:
             find_videos(item.path)
     scenes = {item.name: _scenes(config, item) for item in plan.evaluation if item.scenes is not None}
-    run = find_run_videos(config.data, show_progress=show_progress)
+    for truth in sorted({variant.truth for variant in variants}, key=len):  # before cells ask for it side by side
+        run = find_run_videos(config.data, truth=truth, show_progress=show_progress)
+    fingerprint = data_fingerprint(run.train, with_truth=bool(truth))
     for variant in variants:
         check_lengths(run.train, variant.config)
     sets = [_found(item, config, run, scenes, show_progress=show_progress) for item in plan.evaluation]
@@ -62,7 +64,7 @@ def find_compared_videos(plan: Plan, variants: Sequence[BuiltVariant], *, show_p
             where = found.root or "the held-out videos"
             raise DataError(f"evaluation '{found.name}' needs true masks, but none of {where} has any")
     scoring = Scoring.of(sets, _shown(plan.video, sets[0].items))
-    return ComparedVideos(config=config, run=run, scoring=scoring, training_fingerprint=data_fingerprint(run.train))
+    return ComparedVideos(config=config, run=run, scoring=scoring, training_fingerprint=fingerprint)
 
 
 def _scenes(config: Config, wanted: EvaluationSet) -> ScenesConfig:

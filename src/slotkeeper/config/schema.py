@@ -17,6 +17,7 @@ from slotkeeper.config.limits import (
     require_share,
 )
 from slotkeeper.data.augment import Augmentation
+from slotkeeper.data.features import check_feature_settings
 from slotkeeper.data.resizing import Fit
 from slotkeeper.errors import ConfigError
 
@@ -76,7 +77,8 @@ class DataConfig:
     share of `train` that is held out where there is neither `val` nor a folder `val` in `train`. size: height and
     width given to the model. frame_stride: every how many-th frame a clip takes. fit, enlarge: see
     `slotkeeper.data.resizing.Framing`. short_videos: shorter than a clip; left out, or played forth and back.
-    num_workers: threads that prepare clips; null chooses. cache_gb: memory for decoded videos.
+    features: a folder of what the encoder's frozen backbone made of the training videos before, or its address; null
+    runs the backbone. num_workers: threads that prepare clips; null chooses. cache_gb: memory for decoded videos.
     """
 
     path: str = "runs/scenes"
@@ -90,6 +92,7 @@ class DataConfig:
     enlarge: float = 1.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     short_videos: Literal["skip", "loop"] = "skip"
+    features: str | None = None
     num_workers: int | None = None
     cache_gb: float = 2.0
 
@@ -104,6 +107,8 @@ class DataConfig:
         require_least("data.cache_gb", self.cache_gb, 0)
         require_most("data.cache_gb", self.cache_gb, 10**6)
         require_share("data.val_share", self.val_share)
+        if self.features is not None:
+            check_feature_settings(fit=self.fit, augmentation=self.augmentation)
         if self.num_workers is not None:
             require_least("data.num_workers", self.num_workers, 0)
             require_most("data.num_workers", self.num_workers, 256)

@@ -9,16 +9,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, UInt, UInt8
+from jaxtyping import Float32, Float64
+from numpy.typing import NDArray
+from torch import Tensor
 
 from slotkeeper.data.augment import Augmentation
+from slotkeeper.data.companions import Companions
+from slotkeeper.data.features.reading import FeatureSet, check_feature_settings
 from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.resizing import Fit, Framing
-from slotkeeper.data.store import SkippedVideo, StoredFrames, VideoStore
+from slotkeeper.data.store import VideoStore
+from slotkeeper.data.stored import SkippedVideo, StoredFrames
+from slotkeeper.data.truth import TruthKind, check_flow_settings
 from slotkeeper.errors import ConfigError, DataError, counted
 from slotkeeper.types import Clip
 
@@ -28,13 +34,10 @@ _FALLBACK_GAP = 1.0 / 24.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipSample:
+class ClipSample(StoredFrames):
     """One clip before it becomes a row of a batch. colours: what `Augmentation.draw_colours` gave."""
 
     video_id: str
-    frames: UInt8[np.ndarray, "t 3 h w"]
-    times: Float64[np.ndarray, " t"]
-    segments: UInt[np.ndarray, "t h w"] | None
     colours: Float32[np.ndarray, "3 4"] | None
 
 
@@ -53,11 +56,13 @@ class ClipDataset:
         augmentation: random changes per clip.
         short_videos: "skip" leaves videos out that are shorter than a clip; "loop" plays them forth and back.
         with_segments: give masks too (resized, integers).
+        truth: flow, depth or both; videos without are left out. Of each pixel the value at its centre.
+        features: what a backbone made of these videos' frames before; videos without are left out.
         clips_per_video: visits of each video in one epoch.
         cache_bytes: memory for decoded videos; what doesn't fit is read from disk clip by clip.
 
     Raises:
-        ConfigError: a number out of range.
+        ConfigError: a number out of range, or settings that flow or features don't go with.
         DataError: no items, or masks are asked for and a video has none.
     """
 
@@ -73,6 +78,8 @@ class ClipDataset:
         augmentation: Augmentation | None = None,
         short_videos: Literal["skip", "loop"] = "skip",
         with_segments: bool = False,
+        truth: Sequence[TruthKind] = (),
+        features: FeatureSet | None = None,
         clips_per_video: int = 1,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
@@ -88,13 +95,21 @@ class ClipDataset:
         if with_segments and bare:
             share = f"{len(bare)} of {counted(len(items), 'video')}"
             raise DataError(f"masks are needed, but {share} have none, such as {bare[0].video}")
+        if "flow" in truth:
+            check_flow_settings(frame_stride=frame_stride, short_videos=short_videos)
+        self._augmentation = augmentation or Augmentation()
+        if features is not None:
+            check_feature_settings(fit=fit, augmentation=self._augmentation)
         self.clip_length = clip_length
         self.frame_stride = frame_stride
         self._framing = Framing(size=size, fit=fit, enlarge=enlarge)
-        self._augmentation = augmentation or Augmentation()
         self._short_videos = short_videos
         self._clips_per_video = clips_per_video
-        self._store = VideoStore(items, framing=self._framing, with_segments=with_segments, cache_bytes=cache_bytes)
+        companions = Companions(
+            framing=self._framing, with_segments=with_segments, truth=tuple(truth), features=features
+        )
+        self._store = VideoStore(items, companions=companions, cache_bytes=cache_bytes)
+        self._precision = None if features is None else features.precision
         self._too_short: dict[int, SkippedVideo] = {}
 
     def with_clip_length(self, clip_length: int) -> ClipDataset:
@@ -150,19 +165,22 @@ class ClipDataset:
         )
 
     def collate(self, samples: Sequence[ClipSample]) -> Clip:
-        """One batch: frames as float32 in [0, 1], segments as int32."""
+        """One batch: frames as float32 in [0, 1], segments as int32, features in the type that they are kept in."""
         pixels = np.stack([sample.frames for sample in samples])
         frames = np.divide(pixels, np.float32(255.0), dtype=np.float32)
         for row, sample in enumerate(samples):
             if sample.colours is not None:
                 frames[row] = _recolour(frames[row], sample.colours)
-        labels = [sample.segments for sample in samples if sample.segments is not None]
-        segments = torch.from_numpy(np.stack(labels).astype(np.int32)) if labels else None
         times = np.stack([sample.times for sample in samples]).astype(np.float32)
+        segments = _stacked([sample.segments for sample in samples])
+        features = _stacked([sample.features for sample in samples])
         return Clip(
             frames=torch.from_numpy(frames),
             times=torch.from_numpy(times),
-            segments=segments,
+            segments=None if segments is None else segments.to(torch.int32),
+            flow=_stacked([sample.flow for sample in samples]),
+            depth=_stacked([sample.depth for sample in samples]),
+            features=None if features is None or self._precision is None else features.view(self._precision),
             video_ids=tuple(sample.video_id for sample in samples),
         )
 
@@ -190,30 +208,27 @@ class ClipDataset:
 
     def _draw(self, place: int, rng: np.random.Generator) -> ClipSample:
         indices = _clip_indices(self._store.length(place), self.clip_length, self.frame_stride, rng)
-        stored = self._store.read(place, indices)
-        frames, segments = self._crop(stored, rng)
+        clip = self._cropped(self._store.read(place, indices), rng)
         if self._augmentation.draw_flip(rng):
-            frames = frames[..., ::-1]
-            segments = None if segments is None else segments[..., ::-1]
+            clip = clip.mirrored()
         return ClipSample(
             video_id=self._store.items[place].video_id,
-            frames=frames,
-            times=_ascending(stored.times),
-            segments=segments,
+            frames=clip.frames,
+            times=_ascending(clip.times),
+            segments=clip.segments,
+            flow=clip.flow,
+            depth=clip.depth,
+            features=clip.features,
             colours=self._augmentation.draw_colours(rng),
         )
 
-    def _crop(
-        self, stored: StoredFrames, rng: np.random.Generator
-    ) -> tuple[UInt8[np.ndarray, "t 3 h w"], UInt[np.ndarray, "t h w"] | None]:
+    def _cropped(self, stored: StoredFrames, rng: np.random.Generator) -> StoredFrames:
         if self._framing.fit != "random_crop":
-            return stored.frames, stored.segments
+            return stored
         height, width = self._framing.size
         top = int(rng.integers(stored.frames.shape[2] - height + 1))
         left = int(rng.integers(stored.frames.shape[3] - width + 1))
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        segments = None if stored.segments is None else stored.segments[:, rows, columns]
-        return stored.frames[:, :, rows, columns], segments
+        return stored.cropped(slice(top, top + height), slice(left, left + width))
 
     def _check_any_left(self) -> None:
         if not any(self._is_usable(place) for place in range(len(self._store.items))):
@@ -233,6 +248,12 @@ def _clip_indices(num_frames: int, clip_length: int, stride: int, rng: np.random
     period = max(1, 2 * (num_frames - 1))
     phase = (int(rng.integers(period)) + steps) % period
     return list(np.where(phase < num_frames, phase, period - phase).tolist())
+
+
+def _stacked(parts: Sequence[NDArray[Any] | None]) -> Tensor | None:
+    """One tensor for the whole batch, or None where the clips haven't got it."""
+    present = [part for part in parts if part is not None]
+    return torch.from_numpy(np.stack(present)) if present else None
 
 
 def _ascending(times: Float64[np.ndarray, " t"]) -> Float64[np.ndarray, " t"]:

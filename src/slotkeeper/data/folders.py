@@ -1,4 +1,4 @@
-"""Which videos, and which masks, lie in a folder.
+"""Which videos, which masks and which other truth lie in a folder.
 
 Known layouts, alone or mixed, down to three folders deep:
 
@@ -6,6 +6,8 @@ Known layouts, alone or mixed, down to three folders deep:
 - `NAME/video.mp4` (any video suffix), masks in `NAME/masks.npz` or `NAME/masks/*.png`
 - `NAME/*.jpg|png` or `NAME/frames/*.jpg|png`, masks as before or beside the folder
 - `train/` and `val/` with any of these inside
+
+Flow and depth lie where an npz of masks would: `NAME.truth.npz` or `NAME/truth.npz`.
 
 Hidden files and what `slotkeeper track` wrote are left out. In place of a folder there may be one of shards, or the
 address of one in an object store.
@@ -16,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -36,12 +38,13 @@ class VideoItem:
     """One video, on disk or in a shard.
 
     video_id: path below the data set's root without suffix, with "/". video: a file, or a folder of frames. masks: an
-    npz file or a folder of PNG files; None without truth.
+    npz file or a folder of PNG files; None without. truth: an npz file of flow, depth and the like; None without.
     """
 
     video_id: str
     video: MediaPath
     masks: MediaPath | None = None
+    truth: MediaPath | None = None
 
 
 def find_videos(
@@ -133,7 +136,9 @@ class _Place:
 
 def _sharded_items(shards: ShardSet) -> list[VideoItem]:
     items = [
-        VideoItem(video_id=entry.video_id, video=shards.video(entry), masks=shards.masks(entry))
+        VideoItem(
+            video_id=entry.video_id, video=shards.video(entry), masks=shards.masks(entry), truth=shards.truth(entry)
+        )
         for entry in shards.index.videos
     ]
     return sorted(items, key=lambda item: natural_key(item.video_id))
@@ -187,7 +192,7 @@ def _list_root(root: Path) -> list[VideoItem]:
         alone = _folder_item(root, root.resolve().name)
         items = [alone] if alone is not None else list(_walk(root, prefix="", depth=0))
         if not items and list_images(root):  # pictures beside folders that hold no video
-            items = [VideoItem(video_id=root.resolve().name, video=root, masks=_masks_inside(root))]
+            items = [_item(root, root.resolve().name, inside=root)]
     except PermissionError as error:
         raise DataError(f"can't read the folder {error.filename}: permission denied") from error
     return sorted(items, key=lambda item: natural_key(item.video_id))
@@ -209,7 +214,7 @@ def _walk(folder: Path, *, prefix: str, depth: int) -> Iterator[VideoItem]:
         elif depth < _MAX_DEPTH:
             inside = list(_walk(entry, prefix=f"{prefix}{entry.name}/", depth=depth + 1))
             if not inside and list_images(entry):
-                inside = [VideoItem(video_id=prefix + entry.name, video=entry, masks=_masks_beside(entry))]
+                inside = [_item(entry, prefix + entry.name, beside=entry)]
             yield from inside
 
 
@@ -218,15 +223,15 @@ def _folder_item(folder: Path, video_id: str) -> VideoItem | None:
     files = [entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()]
     named = [file for file in files if file.stem == "video"]
     if named:
-        return VideoItem(video_id=video_id, video=named[0], masks=_masks_inside(folder) or _masks_beside(named[0]))
+        return _item(named[0], video_id, inside=folder, beside=named[0])
     if files:
         return None
     frames = folder / "frames"
     if frames.is_dir() and list_images(frames):
-        return VideoItem(video_id=video_id, video=frames, masks=_masks_inside(folder) or _masks_beside(folder))
+        return _item(frames, video_id, inside=folder, beside=folder)
     has_folders = any(entry.is_dir() and entry.name != "masks" for entry in folder.iterdir())
     if not has_folders and list_images(folder):
-        return VideoItem(video_id=video_id, video=folder, masks=_masks_inside(folder) or _masks_beside(folder))
+        return _item(folder, video_id, inside=folder, beside=folder)
     return None
 
 
@@ -237,21 +242,31 @@ def _is_result(folder: Path) -> bool:
 
 def _file_item(file: Path, video_id: str, *, is_alone: bool) -> VideoItem:
     """A video file; `masks.npz` in its folder is its own only where no other video lies there."""
-    masks = _masks_beside(file)
-    if masks is None and (file.stem == "video" or (is_alone and _num_videos(file.parent) == 1)):
-        masks = _masks_inside(file.parent)
-    return VideoItem(video_id=video_id, video=file, masks=masks)
+    item = _item(file, video_id, beside=file)
+    is_own = file.stem == "video" or (is_alone and _num_videos(file.parent) == 1)
+    if not is_own or (item.masks is not None and item.truth is not None):
+        return item
+    inside = _item(file, video_id, inside=file.parent)
+    return replace(item, masks=item.masks or inside.masks, truth=item.truth or inside.truth)
 
 
 def _num_videos(folder: Path) -> int:
     return sum(entry.suffix.lower() in VIDEO_SUFFIXES for entry in folder.iterdir())
 
 
-def _masks_beside(video: Path) -> Path | None:
-    name = video.name if video.is_dir() else video.stem
-    candidates = (video.with_name(f"{name}.masks.npz"), video.with_name(f"{name}_masks"))
-    return next((masks for masks in candidates if masks.exists()), None)
+def _item(video: Path, video_id: str, *, inside: Path | None = None, beside: Path | None = None) -> VideoItem:
+    """A video with what lies `inside` its folder or, failing that, `beside` its file or folder."""
+    masks: list[Path] = []
+    truth: list[Path] = []
+    if inside is not None:
+        masks += [inside / "masks.npz", inside / "masks"]
+        truth += [inside / "truth.npz"]
+    if beside is not None:
+        name = beside.name if beside.is_dir() else beside.stem
+        masks += [beside.with_name(f"{name}.masks.npz"), beside.with_name(f"{name}_masks")]
+        truth += [beside.with_name(f"{name}.truth.npz")]
+    return VideoItem(video_id=video_id, video=video, masks=_first(masks), truth=_first(truth))
 
 
-def _masks_inside(folder: Path) -> Path | None:
-    return next((masks for masks in (folder / "masks.npz", folder / "masks") if masks.exists()), None)
+def _first(candidates: list[Path]) -> Path | None:
+    return next((path for path in candidates if path.exists()), None)

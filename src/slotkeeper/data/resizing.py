@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Int, Integer, UInt, UInt8
-from numpy.typing import NDArray
+from jaxtyping import Float32, Int, Integer, Shaped, UInt, UInt8
 from torch.nn import functional
 
 from slotkeeper.errors import ConfigError, nearest_name
@@ -30,9 +29,16 @@ def resize_segments(
     segments: Integer[np.ndarray, "*batch h w"], size: tuple[int, int]
 ) -> Integer[np.ndarray, "*batch h2 w2"]:
     """Nearest label at each target pixel's centre, so that no new label can appear. size: (height, width)."""
-    rows = _nearest_centres(segments.shape[-2], size[0])
-    columns = _nearest_centres(segments.shape[-1], size[1])
-    return np.ascontiguousarray(segments[..., rows[:, None], columns])
+    return resize_nearest(segments, size)
+
+
+def resize_nearest(
+    pictures: Shaped[np.ndarray, "*batch h w"], size: tuple[int, int]
+) -> Shaped[np.ndarray, "*batch h2 w2"]:
+    """The value at each target pixel's centre: no mean of two surfaces. size: (height, width)."""
+    rows = _nearest_centres(pictures.shape[-2], size[0])
+    columns = _nearest_centres(pictures.shape[-1], size[1])
+    return np.ascontiguousarray(pictures[..., rows[:, None], columns])
 
 
 def _nearest_centres(source: int, target: int) -> Int[np.ndarray, " target"]:
@@ -67,11 +73,22 @@ class Framing:
 
     def frames(self, frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h2 w2 3"]:
         """Resize, and cut the middle for "center_crop"."""
-        return self._cut(resize_frames(frames, self._resized(frames.shape[1:3])))
+        size = self._resized(frames.shape[1:3])
+        return resize_frames(frames, size)[:, *self._kept(size)]
 
     def segments(self, segments: UInt[np.ndarray, "t h w"]) -> UInt[np.ndarray, "t h2 w2"]:
         """The same for labels."""
-        return self._cut(resize_segments(segments, self._resized(segments.shape[1:3])))
+        return self._nearest(segments)
+
+    def depth(self, depth: Float32[np.ndarray, "*batch h w"]) -> Float32[np.ndarray, "*batch h2 w2"]:
+        """The same for depth, which takes the value at each pixel's centre as labels do."""
+        return self._nearest(depth)
+
+    def flow(self, flow: Float32[np.ndarray, "*batch 2 h w"]) -> Float32[np.ndarray, "*batch 2 h2 w2"]:
+        """The same for flow in pixels, x and y; it grows and shrinks with the picture."""
+        height, width = self._resized(flow.shape[-2:])
+        scale = np.array([width / flow.shape[-1], height / flow.shape[-2]], np.float32)
+        return self._nearest(flow) * scale[:, None, None]
 
     def _resized(self, source: tuple[int, ...]) -> tuple[int, int]:
         if self.fit == "stretch":
@@ -81,8 +98,13 @@ class Framing:
         height, width = (max(side, round(length * scale)) for length, side in zip(source, self.size, strict=True))
         return height, width
 
-    def _cut(self, pictures: NDArray[Any]) -> NDArray[Any]:
+    def _nearest(self, pictures: Shaped[np.ndarray, "*batch h w"]) -> Shaped[np.ndarray, "*batch h2 w2"]:
+        size = self._resized(pictures.shape[-2:])
+        return resize_nearest(pictures, size)[..., *self._kept(size)]
+
+    def _kept(self, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of a resized picture that are kept."""
         if self.fit != "center_crop":
-            return pictures
-        top, left = (pictures.shape[1] - self.size[0]) // 2, (pictures.shape[2] - self.size[1]) // 2
-        return pictures[:, top : top + self.size[0], left : left + self.size[1]]
+            return slice(None), slice(None)
+        top, left = (size[0] - self.size[0]) // 2, (size[1] - self.size[1]) // 2
+        return slice(top, top + self.size[0]), slice(left, left + self.size[1])

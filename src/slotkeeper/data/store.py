@@ -8,45 +8,21 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float64, UInt, UInt8
+from jaxtyping import UInt8, UInt16
 from tqdm import tqdm
 
+from slotkeeper.data.companions import Companions
 from slotkeeper.data.folders import VideoItem
-from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoFrame, VideoReader
-from slotkeeper.data.resizing import Framing
-from slotkeeper.data.segments import check_segments_fit, load_segments, segments_shape
+from slotkeeper.data.stored import SkippedVideo, StoredFrames
 from slotkeeper.errors import DataError
 
 _CHUNK_BYTES = 16 * 2**20
 _MAX_FRAMES_ON_DEMAND = 1024
 """Longer videos are decoded as a whole only by `preload`, not while a batch waits for one clip of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkippedVideo:
-    """A video that is left out, with one sentence why."""
-
-    video_id: str
-    path: MediaPath
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredFrames:
-    """Frames of one video at the stored size. times: seconds. segments: 0 is background; None if not asked for."""
-
-    frames: UInt8[np.ndarray, "t 3 h w"]
-    times: Float64[np.ndarray, " t"]
-    segments: UInt[np.ndarray, "t h w"] | None = None
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory held."""
-        return self.frames.nbytes + self.times.nbytes + (0 if self.segments is None else self.segments.nbytes)
 
 
 class VideoStore:
@@ -57,16 +33,15 @@ class VideoStore:
 
     Args:
         items: the videos.
-        framing: the stored size.
-        with_segments: read masks too; a video whose masks don't fit is unusable.
-        cache_bytes: bound on the memory for decoded videos.
+        companions: what is read beside frames, and the stored size; a video where one doesn't fit is unusable.
+        cache_bytes: bound on the memory for decoded videos. Features are read from their shards each time.
     """
 
-    def __init__(self, items: Sequence[VideoItem], *, framing: Framing, with_segments: bool, cache_bytes: int) -> None:
+    def __init__(self, items: Sequence[VideoItem], *, companions: Companions, cache_bytes: int) -> None:
         self.items = tuple(items)
         self.skipped: list[SkippedVideo] = []
-        self._framing = framing
-        self._with_segments = with_segments
+        self._companions = companions
+        self._framing = companions.framing
         self._cache_bytes = cache_bytes
         self._used_bytes = 0
         self._lock = threading.Lock()
@@ -93,7 +68,7 @@ class VideoStore:
         """Number of frames.
 
         Raises:
-            DataError: the video is broken or its masks don't fit.
+            DataError: the video is broken, or what comes with it doesn't fit.
         """
         known = self._failures.get(place)
         if known is not None:
@@ -106,20 +81,17 @@ class VideoStore:
         """Frames at `indices`, which may repeat and go backwards; `length` comes first.
 
         Raises:
-            DataError: the video is broken.
+            DataError: the video is broken, or its features are.
         """
+        wanted = self._features(place, indices)
         stored = self._stored.get(place)
         if stored is None:
             distinct = sorted(set(indices))
             stored = self._read_uncached(place, distinct)
             rank = {index: rank for rank, index in enumerate(distinct)}
             indices = [rank[index] for index in indices]
-        chosen = np.asarray(indices)
-        return StoredFrames(
-            frames=stored.frames[chosen],
-            times=stored.times[chosen],
-            segments=None if stored.segments is None else stored.segments[chosen],
-        )
+        taken = stored.taken(np.asarray(indices))
+        return taken if wanted is None else replace(taken, features=wanted)
 
     def _note(self, place: int, reason: str) -> None:
         item = self.items[place]
@@ -155,7 +127,7 @@ class VideoStore:
         if max_frames is not None and (num_frames or 0) > max_frames:
             return
         height, width = self._framing.stored_size((reader.info.height, reader.info.width))
-        expected = (num_frames or 0) * height * width * (4 if self._with_segments else 3)
+        expected = (num_frames or 0) * height * width * self._companions.pixel_bytes
         with self._lock:
             room = self._cache_bytes - self._used_bytes
             if expected > room:
@@ -183,52 +155,50 @@ class VideoStore:
             num_bytes += chunks[-1].nbytes
             if num_bytes > max_bytes:
                 return None
-        segments = self._load_segments(place, reader, len(times))
+        item = self.items[place]
+        self._companions.check(item, reader.info, len(times))
         frames = np.concatenate(chunks)
-        return StoredFrames(frames=frames, times=np.asarray(times, dtype=np.float64), segments=segments)
+        beside = self._companions.load(item)
+        return StoredFrames(frames=frames, times=np.asarray(times, dtype=np.float64), **beside)
 
     def _find_length(self, place: int) -> None:
-        reader, masks = self._reader(place), self.items[place].masks
+        reader = self._reader(place)
         num_frames = reader.count_frames()
-        if self._with_segments and masks is not None:
-            _check_masks(segments_shape(masks), masks, num_frames, reader)
+        self._companions.check(self.items[place], reader.info, num_frames)
         self._lengths[place] = num_frames
+
+    def _features(self, place: int, indices: Sequence[int]) -> UInt16[np.ndarray, "t n e"] | None:
+        if self._companions.features is None:
+            return None
+        with self._noting(place):
+            return self._companions.features.read(self.items[place].video_id, indices)
 
     def _read_uncached(self, place: int, indices: list[int]) -> StoredFrames:
         reader = self._reader(place)
-        try:
+        with self._noting(place):
             frames = reader.read(indices)
-            segments = self._load_segments(place, reader, self._lengths[place], indices)
+            beside = self._companions.load(self.items[place], indices)
+        times = np.asarray([frame.time for frame in frames], dtype=np.float64)
+        return StoredFrames(frames=self._resize(frames), times=times, **beside)
+
+    @contextlib.contextmanager
+    def _noting(self, place: int) -> Iterator[None]:
+        """List the video in `skipped` if it can't be read after all."""
+        try:
+            yield
         except DataError as error:
             with self._lock:
                 self._note(place, str(error))
             raise
-        times = np.asarray([frame.time for frame in frames], dtype=np.float64)
-        return StoredFrames(frames=self._resize(frames), times=times, segments=segments)
 
     def _resize(self, frames: list[VideoFrame]) -> UInt8[np.ndarray, "t 3 h w"]:
         resized = self._framing.frames(np.stack([frame.pixels for frame in frames]))
         return np.ascontiguousarray(resized.transpose(0, 3, 1, 2))
 
-    def _load_segments(
-        self, place: int, reader: VideoReader, num_frames: int, indices: list[int] | None = None
-    ) -> UInt[np.ndarray, "t h w"] | None:
-        masks = self.items[place].masks
-        if not self._with_segments or masks is None:
-            return None
-        segments = load_segments(masks)
-        _check_masks(segments.shape, masks, num_frames, reader)
-        return self._framing.segments(segments if indices is None else segments[indices])
-
     def _reader(self, place: int) -> VideoReader:
         if place not in self._readers:
             self._readers[place] = VideoReader(self.items[place].video)
         return self._readers[place]
-
-
-def _check_masks(shape: tuple[int, ...], masks: MediaPath, num_frames: int, reader: VideoReader) -> None:
-    info = reader.info
-    check_segments_fit(shape, masks, num_frames=num_frames, height=info.height, width=info.width, video=info.path)
 
 
 def _chunks(reader: VideoReader) -> Iterator[list[VideoFrame]]:

@@ -13,7 +13,7 @@ from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.segments import SegmentArray, check_segments_fit, load_segments
-from slotkeeper.data.store import SkippedVideo
+from slotkeeper.data.stored import SkippedVideo
 from slotkeeper.errors import DataError, counted
 from slotkeeper.types import Clip
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from slotkeeper.interfaces import Decoder, Encoder, Loss
+from slotkeeper.interfaces import BackboneEncoder, Decoder, Encoder, Loss
 from slotkeeper.types import Clip, Decoded, EncoderState, Features, SlotTrajectory, VideoOutput
 
 _Made = TypeVar("_Made")
@@ -39,6 +39,18 @@ def encode_by_frame(
         features, state = recomputed(encoder, frame, state)
         parts.append(features)
     return _joined(parts), state
+
+
+def complete_by_frame(
+    encoder: BackboneEncoder,
+    targets: Float[Tensor, "b t n f"],
+    grid: tuple[int, int],
+    frames: Float[Tensor, "b t 3 h w"],
+) -> Features:
+    """As the encoder's `from_targets` does it."""
+    moments = zip(targets.split(1, dim=1), frames.split(1, dim=1), strict=True)
+    parts: list[Features] = [recomputed(encoder.from_targets, known, grid, frame) for known, frame in moments]
+    return _joined(parts)
 
 
 def decode_by_frame(decoder: Decoder, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slotkeeper.build import needs_start
 from slotkeeper.config import Config, TrainingConfig, pairs_of, value_at
 from slotkeeper.data import ClipDataset, ClipLoader, SkippedVideo, VideoItem
 from slotkeeper.errors import ConfigError
+from slotkeeper.training.needs import ClipNeeds, needs_of
 from slotkeeper.types import Clip
 
 
@@ -37,8 +37,8 @@ def check_shares(settings: TrainingConfig, num_processes: int) -> None:
 class CurriculumSource:
     """A loader for the present clip length and batch size; a change makes a new one, at the same place in the epoch.
 
-    skipped: videos found unusable so far. has_segments: clips come with their true masks. rank, world_size: this
-    process's part of each batch, as `ClipLoader` takes them. Close it after use.
+    needs: what clips carry beside frames; None is found out from the config. skipped: videos found unusable so far.
+    rank, world_size: this process's part of each batch, as `ClipLoader` takes them. Close it after use.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class CurriculumSource:
         config: Config,
         items: Sequence[VideoItem],
         *,
+        needs: ClipNeeds | None = None,
         rank: int = 0,
         world_size: int = 1,
         show_progress: bool = False,
     ):
-        self.has_segments = needs_start(config)
+        self._needs = needs_of(config) if needs is None else needs
         self.skipped: dict[str, SkippedVideo] = {}
         self._config, self._items, self._show_progress = config, items, show_progress
         self._rank, self._world_size = rank, world_size
@@ -131,7 +132,9 @@ class CurriculumSource:
             enlarge=data.enlarge,
             augmentation=data.augmentation,
             short_videos=data.short_videos,
-            with_segments=self.has_segments,
+            with_segments=self._needs.segments,
+            truth=self._needs.truth,
+            features=self._needs.features,
             cache_bytes=int(data.cache_gb * 1e9),
         )
 

@@ -183,15 +183,14 @@ class Trainer:
         clip = self.source.next_clip(**self._stage(self.step))
         waited = time.perf_counter() - before
         self.seconds_waited += waited
-        frames, times = clip.frames.to(self.device, non_blocking=True), clip.times.to(self.device, non_blocking=True)
+        seen = {name: part.to(self.device, non_blocking=True) for name, part in clip.seen.items()}
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, self.step)
         self.slot_gradients = SlotGradients()
         watches = settings.log_slot_gradients and self._is_logged(self.step + 1)
-        with self._seeded(len(frames)) as generator, self.processes.listening():
+        with self._seeded(len(clip.frames)) as generator, self.processes.listening():
             losses = self.step_module(
-                frames,
-                times,
+                seen,
                 generator,
                 self.step / settings.steps,
                 first_segments=None if clip.segments is None else clip.segments[:, 0],
@@ -206,7 +205,7 @@ class Trainer:
         observed = {name: value.detach() for name, value in self.processes.mean(losses).items()}
         observed["gradient_norm"] = norm.detach()
         self.guard.watch(self.step, {"the loss": observed["loss"], "the gradient": norm}, self.last_checkpoint)
-        num_frames = frames.shape[0] * frames.shape[1] * self.processes.world_size
+        num_frames = clip.times.numel() * self.processes.world_size
         self.averages.add(observed)
         self.stopwatch.add(waited=waited, frames=num_frames)
         return num_frames

@@ -21,6 +21,7 @@ from slotkeeper.hardware import choose_device, choose_precision
 from slotkeeper.training.clip_source import CurriculumSource, check_shares, stage_at
 from slotkeeper.training.engine import own_device
 from slotkeeper.training.loop import Trainer
+from slotkeeper.training.needs import ClipNeeds, clip_needs, needs_of
 from slotkeeper.training.processes import Processes, join_processes
 from slotkeeper.training.run_folder import (
     create_run,
@@ -75,14 +76,15 @@ def _train(config: Config, run: Path, processes: Processes, *, show_progress: bo
     check_shares(config.training, processes.world_size)
     device = own_device(config.training.device, processes.place)
     model = build_model(config)  # a wrong setting is named before anything is written
-    build_losses(config, model)
+    losses = build_losses(config, model)
     check_frame_size(model, config.data.size)
+    needs = clip_needs(config, model, losses)
     if processes.is_first:
         refuse_unusable(run)
-    videos = _find_videos(config.data, processes, show_progress=show_progress)
+    videos = _find_videos(config.data, needs, processes, show_progress=show_progress)
     config = with_known_lengths(config, videos.train)
     check_lengths(videos.train, config)
-    with closing(_source(config, videos, processes, show_progress=show_progress)) as source:
+    with closing(_source(config, videos, needs, processes, show_progress=show_progress)) as source:
         source.open(**stage_at(config.training, 0))  # so are videos of which none can be used
         with _locked(run, processes):
             if processes.is_first:
@@ -92,12 +94,12 @@ def _train(config: Config, run: Path, processes: Processes, *, show_progress: bo
                 config = replace(config, training=replace(config.training, precision=precision))
             precision = processes.from_first(config.training.precision)
             config = resolved(replace(config, training=replace(config.training, precision=precision)))
-            fingerprint = data_fingerprint(videos.train)
+            fingerprints = _fingerprints(videos, needs)
             processes.require_same("kind of device", device.type)
             processes.require_same("settings", config_yaml(config))
-            processes.require_same("training videos", fingerprint)
+            processes.require_same("training videos", fingerprints["train"])
             if processes.is_first:
-                create_run(run, config, {"train": fingerprint})
+                create_run(run, config, fingerprints)
             return _fit(config, run, videos, source, processes, [], show_progress=show_progress)
 
 
@@ -125,11 +127,15 @@ def _resume(run: Path, processes: Processes, *, show_progress: bool) -> Finished
     with _locked(run, processes):
         if processes.is_first:
             tidy(run)
-        videos = _find_videos(config.data, processes, show_progress=show_progress)
-        if read_fingerprints(run).get("train") != data_fingerprint(videos.train):
+        needs = needs_of(config)
+        videos = _find_videos(config.data, needs, processes, show_progress=show_progress)
+        begun, found = read_fingerprints(run), _fingerprints(videos, needs)
+        if begun.get("train") != found["train"]:
             raise DataError(f"the videos in {videos.root} are not those that {run} began with (see its data.json)")
+        if begun.get("features") != found.get("features"):
+            raise DataError(f"the features in {needs.features} are not those that {run} began with (see its data.json)")
         processes.require_same("kind of device", own_device(config.training.device, processes.place).type)
-        with closing(_source(config, videos, processes, show_progress=show_progress)) as source:
+        with closing(_source(config, videos, needs, processes, show_progress=show_progress)) as source:
             return _fit(config, run, videos, source, processes, list_checkpoints(run), show_progress=show_progress)
 
 
@@ -141,17 +147,31 @@ def _locked(run: Path, processes: Processes) -> AbstractContextManager[None]:
     return locked(run) if processes.is_first else nullcontext()
 
 
-def _find_videos(data: DataConfig, processes: Processes, *, show_progress: bool) -> RunVideos:
+def _find_videos(data: DataConfig, needs: ClipNeeds, processes: Processes, *, show_progress: bool) -> RunVideos:
     """Built-in scenes are rendered by the first process while the others wait."""
     if processes.is_first:
-        videos = find_run_videos(data, show_progress=show_progress)
+        videos = find_run_videos(data, truth=needs.truth, show_progress=show_progress)
     processes.wait()
-    return videos if processes.is_first else find_run_videos(data, show_progress=False)
+    return videos if processes.is_first else find_run_videos(data, truth=needs.truth, show_progress=False)
 
 
-def _source(config: Config, videos: RunVideos, processes: Processes, *, show_progress: bool) -> CurriculumSource:
-    rank, world_size = processes.rank, processes.world_size
-    return CurriculumSource(config, videos.train, rank=rank, world_size=world_size, show_progress=show_progress)
+def _fingerprints(videos: RunVideos, needs: ClipNeeds) -> dict[str, str]:
+    """By which a resumed run knows what it learned from."""
+    found = {"train": data_fingerprint(videos.train, with_truth=bool(needs.truth))}
+    return found if needs.features is None else found | {"features": needs.features.fingerprint}
+
+
+def _source(
+    config: Config, videos: RunVideos, needs: ClipNeeds, processes: Processes, *, show_progress: bool
+) -> CurriculumSource:
+    return CurriculumSource(
+        config,
+        videos.train,
+        needs=needs,
+        rank=processes.rank,
+        world_size=processes.world_size,
+        show_progress=show_progress,
+    )
 
 
 def _restore(trainer: Trainer, checkpoints: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""One training step's mathematics: frames in, weighted losses out."""
+"""One training step's mathematics: clips in, weighted losses out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from slotkeeper.checkpoint import load_weights
@@ -38,8 +38,7 @@ class TrainingStep(nn.Module):
 
     def forward(
         self,
-        frames: Float[Tensor, "b t 3 h w"],
-        times: Float[Tensor, "b t"],
+        seen: dict[str, Tensor],
         generator: torch.Generator,
         progress: float,
         first_segments: Int[Tensor, "b height width"] | None = None,
@@ -47,13 +46,27 @@ class TrainingStep(nn.Module):
     ) -> dict[str, Tensor]:
         """The weighted sum under "loss", and each term's own value under "loss/<name>".
 
-        first_segments: true ones of the first frames, for models that are given a start; no loss sees them. watch: as
-        the model takes it.
+        seen: `Clip.seen`; a dictionary, since the wrappers of data-parallel training and of mixed precision look into
+        these, and refuse frozen values. first_segments: true ones of the first frames, for models that are given a
+        start; no loss sees them. watch: as the model takes it.
         """
-        given = self._given(first_segments, frames.device)
-        output = self.model(frames, generator, given=given, watch=watch, recompute=self.recompute)
-        clip = Clip(frames=frames, times=times)
-        with torch.autocast(frames.device.type, enabled=False):
+        clip = Clip(
+            frames=seen["frames"],
+            times=seen["times"],
+            flow=seen.get("flow"),
+            depth=seen.get("depth"),
+            features=seen.get("features"),
+        )
+        device = clip.frames.device
+        output = self.model(
+            clip.frames,
+            generator,
+            given=self._given(first_segments, device),
+            features=clip.features,
+            watch=watch,
+            recompute=self.recompute,
+        )
+        with torch.autocast(device.type, enabled=False):
             output = replace(output, trajectory=_in_float32(output.trajectory), decoded=_in_float32(output.decoded))
             values = [self._judged(loss, clip, output, progress) for loss in self.losses]
             total = torch.stack([weight * value for (_, weight), value in zip(self.terms, values, strict=True)]).sum()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slotkeeper.config import Config, DataConfig, Length, ScenesConfig, pairs_of
-from slotkeeper.data import VideoItem, VideoReader, find_videos, path_or_url, split_folders, split_videos
+from slotkeeper.data import TruthKind, VideoItem, VideoReader, find_videos, path_or_url, split_folders, split_videos
 from slotkeeper.errors import DataError
 
 _VAL_SEEDS = 1_000_000
@@ -35,11 +35,13 @@ def find_held_out_scenes(data: DataConfig, scenes: ScenesConfig, *, show_progres
         ConfigError: an unknown family of scenes.
         OutputError: scenes can't be written.
     """
-    return _rendered(data, scenes, "val", show_progress=show_progress)
+    return _rendered(data, scenes, "val", (), show_progress=show_progress)
 
 
-def find_run_videos(data: DataConfig, *, show_progress: bool = True) -> RunVideos:
+def find_run_videos(data: DataConfig, *, truth: Sequence[TruthKind] = (), show_progress: bool = True) -> RunVideos:
     """Find the videos, or render them. A held-out share is the same whatever the run's seed, so that runs compare.
+
+    truth: what videos to train on are rendered with, beside masks; those that are found have it or not.
 
     Where there are too few videos for a share, or a folder `train` without a `val`, none is held out.
 
@@ -49,8 +51,8 @@ def find_run_videos(data: DataConfig, *, show_progress: bool = True) -> RunVideo
         OutputError: scenes can't be written.
     """
     if data.scenes is not None:
-        train = _rendered(data, data.scenes, "train", show_progress=show_progress)
-        val = _rendered(data, data.scenes, "val", show_progress=show_progress) if data.scenes.num_val else None
+        train = _rendered(data, data.scenes, "train", truth, show_progress=show_progress)
+        val = find_held_out_scenes(data, data.scenes, show_progress=show_progress) if data.scenes.num_val else None
         return RunVideos(root=train, train=find_videos(train), val=find_videos(val) if val else [])
     assert data.train is not None
     root = path_or_url(data.train)
@@ -118,12 +120,14 @@ def _why_none_held_out(root: Path | str, train_items: Sequence[VideoItem]) -> st
     return f"no video of {root} is held out, since {why}; so there are no scores"
 
 
-def _rendered(data: DataConfig, scenes: ScenesConfig, split: str, *, show_progress: bool) -> Path:
+def _rendered(
+    data: DataConfig, scenes: ScenesConfig, split: str, truth: Sequence[TruthKind], *, show_progress: bool
+) -> Path:
     """The folder of one split; its name tells what it holds, and videos already there are kept."""
     from slotkeeper.scenes.dataset import render_dataset  # deferred: physics is only needed here
 
     num_videos = scenes.num_train if split == "train" else scenes.num_val
-    name = f"{scenes.family}-{scenes.size}px-{scenes.num_frames}f-seed{scenes.seed}"
+    name = "-".join([scenes.family, f"{scenes.size}px", f"{scenes.num_frames}f", f"seed{scenes.seed}", *truth])
     folder = Path(data.path) / name / f"{split}-{num_videos}"
     is_whole = len(list(folder.glob("[0-9]*"))) >= num_videos
     render_dataset(
@@ -133,6 +137,7 @@ def _rendered(data: DataConfig, scenes: ScenesConfig, split: str, *, show_progre
         num_frames=scenes.num_frames,
         size=scenes.size,
         seed=scenes.seed * 2 * _VAL_SEEDS + (_VAL_SEEDS if split == "val" else 0),
+        truth=("masks", *truth),
         show_progress=show_progress and not is_whole,
     )
     return folder

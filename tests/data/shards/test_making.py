@@ -276,7 +276,7 @@ def test_begun_with_another_size(tmp_path, source, monkeypatch):
 
 def test_two_processes_do_not_write_into_one_folder(source, tmp_path):
     out = tmp_path / "shards"
-    with pieces.making(out, shard_mb=1), pytest.raises(OutputError, match="another process is making shards"):
+    with pieces.making(out, {"shard_mb": 1}), pytest.raises(OutputError, match="another process is making shards"):
         pack(source, out)
 
 

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slotkeeper.data.media import MediaPath, is_url
-from slotkeeper.data.shards.index import INDEX_NAME, Member, Shard, ShardedVideo, ShardIndex, is_index, parse_index
+from slotkeeper.data.shards.index import (
+    FEATURES_FORMAT,
+    FORMAT,
+    INDEX_NAME,
+    Member,
+    Shard,
+    ShardedVideo,
+    ShardIndex,
+    is_index,
+    parse_index,
+)
 from slotkeeper.data.shards.members import ShardFile, ShardFolder
 from slotkeeper.data.shards.pages import Pages
 from slotkeeper.data.shards.storage import LocalStorage, Storage, UrlStorage
@@ -49,12 +59,24 @@ class ShardSet:
             return None
         return self._file(self.index.shards[entry.shard].name, f"{entry.video_id}.masks.npz", entry.masks)
 
+    def truth(self, entry: ShardedVideo) -> MediaPath | None:
+        """The npz file of flow, depth and the like, if there is one."""
+        if entry.truth is None:
+            return None
+        return self._file(self.index.shards[entry.shard].name, f"{entry.video_id}.truth.npz", entry.truth)
+
+    def features(self, entry: ShardedVideo) -> ShardFile:
+        """The file of features, in a set of these."""
+        return self._file(self.index.shards[entry.shard].name, f"{entry.video_id}.safetensors", entry.video[0])
+
     def _file(self, shard: str, label: str, member: Member) -> ShardFile:
         return ShardFile(pages=self.pages, shard=shard, label=label, member=member, block_bytes=self.index.block_bytes)
 
 
-def open_shards(path: Path | str) -> ShardSet | None:
+def open_shards(path: Path | str, form: str = FORMAT) -> ShardSet | None:
     """The shards in a folder, or None where it is something else; an address (text with ://) must be one of shards.
+
+    form: of what they hold, as in an index.
 
     Raises:
         DataError: the index is damaged or points where it may not, or an address can't be read or has none.
@@ -67,11 +89,14 @@ def open_shards(path: Path | str) -> ShardSet | None:
     except FileNotFoundError as error:
         if isinstance(storage, LocalStorage):
             return None
-        raise DataError(f"{storage} has no {INDEX_NAME}, which whole shards of 'slotkeeper data shard' have") from error
+        action = "shard" if form == FORMAT else "features"
+        raise DataError(
+            f"{storage} has no {INDEX_NAME}, which whole shards of 'slotkeeper data {action}' have"
+        ) from error
     text = content.decode("utf-8", errors="replace")
-    if isinstance(storage, LocalStorage) and not is_index(text):
+    if isinstance(storage, LocalStorage) and not is_index(text, form):
         return None
-    return ShardSet(pages=Pages(storage), index=parse_index(text, storage.place(INDEX_NAME)))
+    return ShardSet(pages=Pages(storage), index=parse_index(text, storage.place(INDEX_NAME), form))
 
 
 def shard_problem(storage: Storage, shard: Shard) -> str | None:
@@ -94,7 +119,9 @@ def shard_problem(storage: Storage, shard: Shard) -> str | None:
 
 
 def why_not_whole(folder: Path) -> str | None:
-    """Why a folder with tar files is no set of shards, in words that follow its name; None if it has none."""
+    """Why a folder with tar files is no set of videos, in words that follow its name; None if it has none."""
+    if open_shards(folder, FEATURES_FORMAT) is not None:
+        return "it holds features of videos, for data.features"
     if (folder / MAKING_FOLDER).is_dir():
         return "its shards are not all written: the same 'slotkeeper data shard' goes on where it stopped"
     if any(_tar_files(folder)):

@@ -18,7 +18,7 @@ from slotkeeper.data.shards.index import INDEX_NAME, Shard, ShardIndex, index_te
 from slotkeeper.data.shards.pieces import Piece, kept_pieces, making, shard_name
 from slotkeeper.data.shards.samples import Sample, num_video_bytes, prepare_sample, source_state
 from slotkeeper.data.shards.tar import TarWriter
-from slotkeeper.data.store import SkippedVideo
+from slotkeeper.data.stored import SkippedVideo
 from slotkeeper.errors import ConfigError, DataError, OutputError
 from slotkeeper.files import atomic_path
 
@@ -55,11 +55,11 @@ def make_shards(
     num_threads: int | None = None,
     show_progress: bool = True,
 ) -> MadeShards:
-    """Write all videos of `source` with their masks into tar shards in `out`, and an index of them last.
+    """Write all videos of `source` with masks, flow and depth into tar shards in `out`, and an index of them last.
 
-    Every video is decoded once; those that can't be used, or whose masks can't, are left out. The bytes of video files
-    and pictures are kept. The same videos give the same bytes. What a kill left of an earlier call is kept as far as
-    it is whole and the videos are the same; a finished set is checked and left as it is.
+    Every video is decoded once; those that can't be used, or whose masks or truth can't, are left out. The bytes of
+    video files and pictures are kept. The same videos give the same bytes. What a kill left of an earlier call is kept
+    as far as it is whole and the videos are the same; a finished set is checked and left as it is.
 
     Args:
         source: what `find_videos` takes, also other shards.
@@ -79,7 +79,7 @@ def make_shards(
     finished = _open_finished(folder)
     if finished is not None:
         return _checked(finished, folder, items, shard_mb)
-    with making(folder, shard_mb=shard_mb):
+    with making(folder, {"shard_mb": shard_mb}):
         pieces, skipped = _make_pieces(folder, items, shard_mb, num_threads, show_progress)
         if not pieces:
             shutil.rmtree(folder / MAKING_FOLDER, ignore_errors=True)
@@ -109,8 +109,10 @@ def _checked(finished: ShardSet, folder: Path, items: Sequence[VideoItem], shard
     known = {video.video_id: video for video in finished.index.videos}
     outcomes = [_prepare_or_skip(item) for item in items if item.video_id not in known]
     skipped = [outcome for outcome in outcomes if isinstance(outcome, SkippedVideo)]
-    sizes = {item.video_id: num_video_bytes(item) for item in items if item.video_id in known}
+    present = {item.video_id: item for item in items if item.video_id in known}
+    sizes = {name: num_video_bytes(item) for name, item in present.items()}
     is_same = sizes == {name: sum(file.num_bytes for file in video.video) for name, video in known.items()}
+    is_same = is_same and all((item.truth is None) == (known[name].truth is None) for name, item in present.items())
     if not is_same or len(skipped) < len(outcomes) or finished.index.shard_mb != shard_mb:
         raise OutputError(f"{folder} already holds shards of other videos or another size; choose another folder")
     for shard in finished.index.shards:

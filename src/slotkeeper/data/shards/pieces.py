@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,18 +59,20 @@ class Piece:
 
 
 @contextmanager
-def making(folder: Path, *, shard_mb: int) -> Iterator[None]:
+def making(folder: Path, settings: Mapping[str, object], form: str = FORMAT) -> Iterator[None]:
     """Hold the folder for this process, and write down that a set is being made in it; leftovers of a kill go.
+
+    settings: JSON values that must be the same when the making goes on. form: of what the shards hold.
 
     Raises:
         OutputError: it can't be written, or another process is making shards in it.
-        DataError: it was begun with another `shard_mb`.
+        DataError: it was begun with other settings.
     """
     place = folder / MAKING_FOLDER
     with locked_folder(place, busy=f"another process is making shards in {folder}"):
         for leftover in (*folder.glob(".partial-*-shard-*.tar"), *place.glob(".partial-*")):
             leftover.unlink(missing_ok=True)
-        plan = {"format": FORMAT, "version": VERSION, "shard_mb": shard_mb}
+        plan = {"format": form, "version": VERSION, **settings}
         begun = _read_json(place / "plan.json")
         if begun is not None and begun != plan:
             raise DataError(f"{folder} was begun with other settings, {json.dumps(begun)}: give the same, or remove it")

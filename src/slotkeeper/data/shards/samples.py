@@ -20,13 +20,14 @@ from slotkeeper.data.segments import check_segments_fit, load_segments
 from slotkeeper.data.shards.index import ShardedVideo
 from slotkeeper.data.shards.members import ShardFile
 from slotkeeper.data.shards.tar import TarWriter, content_bytes
+from slotkeeper.data.truth import check_truth
 
 _OTHER_SUFFIX = ".video"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A whole video. video, masks, facts: contents of the files, to be written in this order."""
+    """A whole video. video, masks, truth, facts: contents of the files, to be written in this order."""
 
     video_id: str
     num_frames: int
@@ -35,6 +36,7 @@ class Sample:
     is_folder: bool
     video: tuple[MediaPath, ...]
     masks: MediaPath | bytes | None
+    truth: MediaPath | None
     facts: bytes
 
     @property
@@ -44,7 +46,7 @@ class Sample:
         Raises:
             DataError: a file is gone.
         """
-        contents = [*self.video, self.facts, *([] if self.masks is None else [self.masks])]
+        contents = [*self.video, self.facts, *(part for part in (self.masks, self.truth) if part is not None)]
         return sum(tarfile.BLOCKSIZE * (1 - -content_bytes(content) // tarfile.BLOCKSIZE) for content in contents)
 
     def write(self, tar: TarWriter, *, key: str, shard: int) -> ShardedVideo:
@@ -57,6 +59,7 @@ class Sample:
             tar.add(f"{key}{_suffix(file, place, self.is_folder)}", file) for place, file in enumerate(self.video)
         )
         masks = None if self.masks is None else tar.add(f"{key}.masks.npz", self.masks)
+        truth = None if self.truth is None else tar.add(f"{key}.truth.npz", self.truth)
         tar.add(f"{key}.json", self.facts)
         return ShardedVideo(
             video_id=self.video_id,
@@ -67,14 +70,17 @@ class Sample:
             is_folder=self.is_folder,
             video=video,
             masks=masks,
+            truth=truth,
         )
 
 
 def prepare_sample(item: VideoItem) -> Sample:
-    """Decode a video from end to end, and compare its masks with it. A folder of masks becomes the bytes of an npz.
+    """Decode a video from end to end, and compare masks, flow and depth with it.
+
+    A folder of masks becomes the bytes of an npz.
 
     Raises:
-        DataError: the video is broken or ends too soon, or its masks can't be read or don't fit.
+        DataError: the video is broken or ends too soon, or its masks, flow or depth can't be read or don't fit.
     """
     reader = VideoReader(item.video)
     info = reader.info
@@ -89,6 +95,8 @@ def prepare_sample(item: VideoItem) -> Sample:
             packed = io.BytesIO()
             np.savez_compressed(packed, masks=segments)
             masks = packed.getvalue()
+    if item.truth is not None:
+        check_truth(item.truth, num_frames=num_frames, height=info.height, width=info.width, video=item.video)
     facts = {"id": item.video_id, "frames": num_frames, "width": info.width, "height": info.height}
     is_folder = item.video.is_dir()
     return Sample(
@@ -99,6 +107,7 @@ def prepare_sample(item: VideoItem) -> Sample:
         is_folder=is_folder,
         video=tuple(list_images(item.video)) if is_folder else (item.video,),
         masks=masks,
+        truth=item.truth,
         facts=json.dumps(facts).encode(),
     )
 
@@ -108,7 +117,7 @@ def source_state(items: Sequence[VideoItem]) -> str:
     digest = hashlib.sha256()
     for item in items:
         digest.update(json.dumps(item.video_id).encode())
-        for part in (item.video, item.masks):
+        for part in (item.video, item.masks, item.truth):
             for file in _files(part) if part is not None else ():
                 digest.update(json.dumps(_state(file)).encode())
     return digest.hexdigest()
