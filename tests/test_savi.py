@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from grid_baseline import grid_segments
 
 from slotkeeper.build import build_losses, build_model, load_model
 from slotkeeper.cli import main
 from slotkeeper.config import Config, load_config
 from slotkeeper.data import start_from_segments
-from slotkeeper.masks import segments_from_masks
 from slotkeeper.model import SlotModel
+from slotkeeper.nn.colors import flow_colors
 from slotkeeper.nn.recompute import judge_by_frame
-from slotkeeper.scoring import score_video
 from slotkeeper.types import Clip, GivenStart
 
 FOLDER = Path(__file__).parents[1] / "configs" / "systems"
@@ -55,7 +52,7 @@ def small(name: str, *changes: str) -> Config:
     return load_config(FOLDER / f"{name}.yaml", [*SMALL, *SMALLER[name], *changes])
 
 
-def squares(num_videos: int = 8, time: int = 2) -> Clip:
+def squares(num_videos: int = 3, time: int = 2) -> Clip:
     """A red square that goes right and is near, and a blue one that goes left, each at a place of its own."""
     generator = np.random.default_rng(0)
     shape = (num_videos, time)
@@ -87,8 +84,8 @@ def start_of(model: SlotModel, clip: Clip) -> GivenStart | None:
     return start_from_segments(clip.segments[:, 0], NUM_SLOTS - 1) if model.initializer.needs_start else None
 
 
-def learn(config: Config, clip: Clip, *, steps: int, lr: float) -> tuple[SlotModel, list[float]]:
-    """A model after some steps on one batch, and the loss of each."""
+def learn(config: Config, clip: Clip, *, steps: int, lr: float) -> list[float]:
+    """The loss of each of some steps on one batch."""
     model = build_model(config).train()
     losses = build_losses(config, model)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
@@ -103,32 +100,24 @@ def learn(config: Config, clip: Clip, *, steps: int, lr: float) -> tuple[SlotMod
         optimizer.step()
         schedule.step()
         curve.append(loss.item())
-    return model.eval(), curve
+    return curve
 
 
-def scores(segments: Any, clip: Clip) -> tuple[float, float]:
-    """Mean video FG-ARI and mIoU."""
-    assert clip.segments is not None
-    pairs = zip(np.asarray(segments), clip.segments.numpy(), strict=True)
-    videos = [score_video(guess, true, is_background_known=False) for guess, true in pairs]
-    fg_ari, miou = ([getattr(video, name) for video in videos] for name in ("video_fg_ari", "video_miou"))
-    return float(np.mean(fg_ari)), float(np.mean(miou))
+def error_at_rest(clip: Clip, target: str) -> float:
+    """Of a guess that nothing moves, which is white, and that all is equally far."""
+    assert clip.flow is not None
+    assert clip.depth is not None
+    still = (1 - flow_colors(clip.flow, 0.02)).square().mean()
+    flat = clip.depth.log1p().var(correction=0)
+    return float(still + (flat if "depth" in target else 0))
 
 
-@pytest.mark.parametrize(
-    ("name", "steps"), [("savi_small_flow", 150), ("savi_small_conditional", 100), ("savi_plus_plus", 100)]
-)
-def test_a_system_learns_to_tell_moving_things_apart(name: str, steps: int):
-    clip = squares()
-    model, curve = learn(small(name), clip, steps=steps, lr=5e-3)
-    assert sum(curve[-3:]) < 0.2 * sum(curve[:3])
-    with torch.no_grad():
-        masks = model(clip.frames, given=start_of(model, clip)).decoded.masks
-    fg_ari, miou = scores(segments_from_masks(masks), clip)
-    grid = grid_segments(clip.frames.shape[1], (SIDE, SIDE), NUM_SLOTS)
-    grid_fg_ari, grid_miou = scores([grid] * len(clip.frames), clip)
-    assert fg_ari > grid_fg_ari
-    assert miou > grid_miou
+@pytest.mark.parametrize("name", SMALLER)
+def test_a_system_learns_that_things_move_and_how_far_they_are(name: str):
+    clip, target = squares(), small(name).model.decoder.settings["target"]
+    light = f"model.decoder={{name: broadcast_light, width: 64, target: {target}}}"  # draws and learns faster
+    curve = learn(small(name, light), clip, steps=70, lr=1e-2)
+    assert sum(curve[-3:]) / 3 < 0.75 * error_at_rest(clip, target) < curve[0]
 
 
 @pytest.mark.parametrize("name", SMALLER)
@@ -167,7 +156,7 @@ def test_the_command_trains_on_rendered_flow_and_depth_and_tracks_from_boxes(tmp
     assert metrics["psnr"] is None
     assert metrics["protocol"]["conditioning"].startswith("boxes")
     assert load_model(run).model.decoder.target == "flow_and_depth"
-    (video,) = (tmp_path / "scenes").glob("*val*/*/video.mp4")
+    (video,) = (tmp_path / "scenes").glob("*/val-*/*/video.mp4")
     start = tmp_path / "start.json"
     start.write_text(json.dumps({"boxes": [[1, 1, 8, 8], [8, 8, 15, 15]]}))
     tracked = ["track", str(video), "--model", str(run), "--start", str(start), "--out", str(tmp_path / "tracks")]
