@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -325,3 +326,12 @@ def test_interruptions_and_full_disks(
 
     monkeypatch.setattr("slotkeeper.cli.commands.run", stopped)
     assert expected in fails(capsys, "components")
+
+
+def test_a_termination_signal_is_one_sentence_and_listened_to_only_in_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("slotkeeper.cli.commands.run", lambda parsed: signal.raise_signal(signal.SIGTERM))
+    assert fails(capsys, "components") == "slotkeeper: stopped by a termination signal\n"
+    assert signal.getsignal(signal.SIGTERM) is before

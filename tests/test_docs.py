@@ -211,6 +211,8 @@ def keys_of(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
             if type(None) in options:
                 yield name, None
             yield from keys_of(section, f"{name}.")
+        elif field.default_factory is not dataclasses.MISSING:
+            yield name, field.default_factory()
         else:
             yield name, "required" if field.default is dataclasses.MISSING else plain(field.default)
 

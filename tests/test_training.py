@@ -23,7 +23,7 @@ from small_run import LENGTH, raw_config, small_config, write_squares
 from torch import nn
 
 from slotkeeper import hardware
-from slotkeeper.build import load_model
+from slotkeeper.build import build_losses, build_model, load_model
 from slotkeeper.checkpoint import list_checkpoints
 from slotkeeper.config import Config, TrainingConfig, load_config, parse_config
 from slotkeeper.errors import CheckpointError, ConfigError, DataError, OutputError, TrainingError
@@ -394,9 +394,48 @@ def test_the_learning_rate_rises_then_falls_to_its_share():
     assert rates[-1] == pytest.approx(0.2)
 
 
+def test_with_a_half_life_the_learning_rate_halves_again_and_again():
+    config = TrainingConfig(steps=1000, lr=1.0, warmup_steps=9, half_life=100)
+    rates = [learning_rate(config, step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[200] == pytest.approx(0.25)
+    assert rates[900] == pytest.approx(2.0**-9)
+
+
+def test_parts_learn_at_rates_of_their_own(videos: Path, tmp_path: Path):
+    """AdamW's first step is as long as the learning rate, whatever the gradient."""
+    raw = raw_config(videos, steps=1, warmup_steps=0, grad_clip=None, lr=0.01)
+    raw["losses"].append({"name": "future_prediction", "width": 4, "weight": 100.0})
+    raw["training"]["lr_scale"] = {"encoder": 0.1, "future_prediction": 0.5}
+    config = parse_config(raw, "test")
+    model = build_model(config)
+    before = {f"model/{name}": value for name, value in model.state_dict().items()}
+    before |= {
+        f"losses/future_prediction/{key}": v for key, v in build_losses(config, model)[1][2].state_dict().items()
+    }
+    run(config, tmp_path / "run")
+    after = final_tensors(tmp_path / "run")
+    for start, length in (("model/encoder", 0.001), ("model/decoder", 0.01), ("losses/future_prediction", 0.005)):
+        moved = max(float((after[name] - before[name]).abs().max()) for name in before if name.startswith(start))
+        assert moved == pytest.approx(length, rel=0.01), start
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lr_scale": {"encodr": 1}}, "'encodr', which is no part of the model and no loss; did you mean 'encoder'"),
+        ({"lr_scale": {"encoder": 0}}, "training.lr_scale.encoder must be above 0 and finite, got 0"),
+        ({"half_life": 0}, "training.half_life must be at least 1, got 0"),
+    ],
+)
+def test_wrong_rates_are_refused(settings: dict[str, Any], said: str):
+    with pytest.raises(ConfigError, match=said):
+        parse_config(raw_config(Path("videos"), **settings), "test")
+
+
 def test_only_matrices_decay():
     layer = nn.Linear(3, 2)
-    optimizer = make_optimizer(layer, TrainingConfig(lr=0.1, weight_decay=0.5))
+    optimizer = make_optimizer(dict(layer.named_parameters()), TrainingConfig(lr=0.1, weight_decay=0.5))
     before = {name: value.clone() for name, value in layer.state_dict().items()}
     for parameter in layer.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -422,8 +461,8 @@ def test_the_average_follows_its_recursion_and_lends_its_weights():
 
 def test_a_state_of_another_shape_or_type_is_no_state_of_this_model():
     module = nn.Linear(3, 2)
-    optimizer = make_optimizer(module, TrainingConfig())
     parameters = dict(module.named_parameters())
+    optimizer = make_optimizer(parameters, TrainingConfig())
     module(torch.ones(3)).sum().backward()
     optimizer.step()
     saved = optimizer_tensors(parameters, optimizer)

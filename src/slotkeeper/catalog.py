@@ -15,7 +15,9 @@ ENCODERS = {
     "pixels": "slotkeeper.encoders.pixels:PixelEncoder",
     "savi": "slotkeeper.encoders.savi:SaviEncoder",
     "resnet_transformer": "slotkeeper.encoders.resnet_transformer:ResnetTransformerEncoder",
+    "vit": "slotkeeper.encoders.vit:VitEncoder",
     "cnn_pretrained": "slotkeeper.encoders.cnn_pretrained:PretrainedCnnEncoder",
+    "steve": "slotkeeper.encoders.steve:SteveEncoder",
 }
 INITIALIZERS = {
     "gaussian": "slotkeeper.initializers.gaussian:GaussianInitializer",
@@ -38,6 +40,7 @@ DECODERS = {
     "broadcast_light": "slotkeeper.decoders.broadcast:LightBroadcastDecoder",
     "layered": "slotkeeper.decoders.layered:LayeredDecoder",
     "nem": "slotkeeper.decoders.nem:NemDecoder",
+    "autoregressive": "slotkeeper.decoders.autoregressive:AutoregressiveDecoder",
 }
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
@@ -52,6 +55,8 @@ LOSSES = {
     "future_prediction": "slotkeeper.losses.future:FuturePrediction",
     "perceptual": "slotkeeper.losses.perceptual:PerceptualDifference",
     "slot_contrast": "slotkeeper.losses.slot_contrast:SlotContrast",
+    "code_likelihood": "slotkeeper.losses.codes:CodeLikelihood",
+    "dvae": "slotkeeper.losses.codes:DiscreteAutoencoder",
 }
 FAMILIES = {
     "encoder": ENCODERS,

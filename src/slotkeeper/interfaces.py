@@ -83,7 +83,7 @@ class BackboneEncoder(Encoder):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Equal for two encoders if and only if their frozen backbones make the same targets of the same frames.
+        """Two encoders of one fingerprint, frozen, make the same targets of the same frames.
 
         It names the backbone, its settings and the SHA-256 of its weights, and can be read.
         """
@@ -188,11 +188,14 @@ class Predictor(nn.Module, ABC):
 class Decoder(nn.Module, ABC):
     """Slots of all frames at once to pictures and masks.
 
-    target: what it rebuilds, the same as in what it returns. draws_each: it draws each slot's picture alone.
+    target: what it rebuilds, the same as in what it returns. draws_each: it draws each slot's picture alone. num_codes:
+    of the vocabulary where codes are rebuilt, 0 elsewhere. What is random in training comes from the trajectory's
+    `noise_seeds`; evaluation draws nothing.
     """
 
     target: Target = "frames"
     draws_each: bool = True
+    num_codes: int = 0
 
     @abstractmethod
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:

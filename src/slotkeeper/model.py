@@ -163,7 +163,7 @@ class SlotModel(nn.Module):
     def _recur(
         self, state: SlotState, features: Features, watch: Watch | None = None, *, recompute: bool = False
     ) -> tuple[SlotState, SlotTrajectory]:
-        predicted, corrected, attention, guesses, means = [], [], [], [], []
+        predicted, corrected, attention, guesses, means, seeds = [], [], [], [], [], []
         prepared = features if recompute else self.corrector.prepare(features)
         for frame, seen in zip(features.each_frame(), prepared.each_frame(), strict=True):
             begins = state.slots is None or self.recurrence == "frame"
@@ -179,6 +179,8 @@ class SlotModel(nn.Module):
             attention.append(attended)
             if placed.means is not None:
                 means.append(placed.means)
+            if state.noise_seeds is not None:
+                seeds.append(spread_seeds(state.noise_seeds, -2 - state.frame_index))  # apart from those of `_noise`
             state = replace(
                 state,
                 slots=self.initializer.admit(placed, frame, attended),
@@ -192,6 +194,7 @@ class SlotModel(nn.Module):
             attention=torch.stack(attention, 1),
             guesses=torch.stack(guesses, 1) if guesses else None,
             means=torch.stack(means, 1) if means else None,
+            noise_seeds=torch.tensor(seeds).T if seeds else None,
         )
         return state, trajectory
 

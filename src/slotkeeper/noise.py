@@ -15,28 +15,30 @@ _SPACING = 0x9E3779B97F4A7C15
 class VideoNoise:
     """One stream of random numbers for each video of a batch, a function of that video's seed alone.
 
-    All draws are made on the CPU, a row for each video; draws that follow one another differ.
+    Draws are made a row for each video; those that follow one another differ. device: where they are made; another
+    kind of device draws other numbers. Elsewhere than on the CPU that is for draws too many to be moved.
     """
 
-    def __init__(self, seeds: Sequence[int]):
+    def __init__(self, seeds: Sequence[int], device: torch.device | None = None):
         self._seeds = tuple(seeds)
+        self._device = device or torch.device("cpu")
         self._generators: list[torch.Generator] | None = None
 
     def normal(self, *shape: int) -> Float[Tensor, "b ..."]:
         """Of mean 0 and variance 1; `shape` is that of one video."""
-        return self._drawn(lambda generator: torch.randn(shape, generator=generator))
+        return self._drawn(lambda generator: torch.randn(shape, generator=generator, device=self._device))
 
     def uniform(self, *shape: int) -> Float[Tensor, "b ..."]:
         """In [0, 1)."""
-        return self._drawn(lambda generator: torch.rand(shape, generator=generator))
+        return self._drawn(lambda generator: torch.rand(shape, generator=generator, device=self._device))
 
     def integers(self, limit: int, *shape: int) -> Int[Tensor, "b ..."]:
         """From 0 to `limit` - 1."""
-        return self._drawn(lambda generator: torch.randint(limit, shape, generator=generator))
+        return self._drawn(lambda generator: torch.randint(limit, shape, generator=generator, device=self._device))
 
     def _drawn(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
         if self._generators is None:  # most models draw nothing
-            self._generators = [torch.Generator().manual_seed(seed) for seed in self._seeds]
+            self._generators = [torch.Generator(self._device).manual_seed(seed) for seed in self._seeds]
         return torch.stack([draw(generator) for generator in self._generators])
 
 

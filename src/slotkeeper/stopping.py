@@ -17,6 +17,36 @@ class StopRequest:
 
 
 @contextmanager
+def terminated_like_interrupted() -> Iterator[StopRequest]:
+    """Raise KeyboardInterrupt at a SIGTERM, too, wherever the main thread is; the request says which signal it was."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        request.number = number
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield request
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def own_termination() -> Iterator[None]:
+    """Keep what SIGTERM does from a library that changes it in here."""
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request; a second one acts as if nobody listened.
 

@@ -174,7 +174,8 @@ class SlotTrajectory:
 
     corrected: after seeing the frame. predicted: before seeing it. attention: of the last iteration; sums to 1 over s.
     guesses: an initializer's guesses of `corrected` in the first g frames, those that it began; None without any.
-    means: expected tokens that the attention was made from, in correctors that draw them; None in others.
+    means: expected tokens that the attention was made from, in correctors that draw them; None in others. noise_seeds:
+    of what a decoder draws at random for each frame, on the CPU; None where nothing is random.
     """
 
     corrected: Float[Tensor, "b t s d"]
@@ -182,12 +183,13 @@ class SlotTrajectory:
     attention: Float[Tensor, "b t s n"]
     guesses: Float[Tensor, "b g s d"] | None = None
     means: Float[Tensor, "b t s n e"] | None = None
+    noise_seeds: Int[Tensor, "b t"] | None = None
 
 
 Target = Literal["frames", "flow", "depth", "flow_and_depth", "features", "codes"]
 """What a decoder rebuilds: RGB in about [0, 1] (it need not clamp), the clip's flow as colours, the logarithm of its
 depth, these two at once, the features' targets on the grid of tokens, or nothing but the likelihood of a picture's
-codes."""
+codes: the logarithm of what each place's true code has been given, in one channel."""
 _CHANNELS = {"flow": slice(0, 3), "depth": slice(3, 4)}
 """Of each part in what rebuilds flow and depth at once."""
 
@@ -202,13 +204,16 @@ class Decoded:
     """What the slots rebuild; masks sum to 1 over s, and may be coarser than the frames.
 
     target: what it is. reconstruction: the mask-weighted sum of the pictures, or however the decoder mixes. pictures:
-    each slot's own before mixing; None in decoders that mix slots before they draw.
+    each slot's own before mixing; None in decoders that mix slots before they draw. code_scores: where codes are
+    rebuilt, what each of v codes scored at each place of the picture: its log-probability, in training plus noise; the
+    best one is the place's code. No gradient reaches the scores from the reconstruction.
     """
 
     reconstruction: Float[Tensor, "b t c y x"]
     pictures: Float[Tensor, "b t s c y x"] | None
     masks: Float[Tensor, "b t s h w"]
     target: Target = "frames"
+    code_scores: Float[Tensor, "b t v rows columns"] | None = None
 
     @property
     def drawn(self) -> Float[Tensor, "b t s c y x"]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from random_trunks import write_random_weights
+from tiny_vits import tiny_vit
 
 from slotkeeper.catalog import FAMILIES, find_component
 from slotkeeper.errors import ConfigError
@@ -25,6 +26,7 @@ WIDTHS = {
     "has_guess": True,
     "means_dim": 3,
     "target_dim": 20,
+    "num_codes": 24,
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
@@ -37,14 +39,22 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
 PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
     ("encoder", "savi"): {"decoder": "broadcast"},
+    ("encoder", "vit"): {"decoder": "broadcast"},
     ("encoder", "cnn_pretrained"): {"decoder": "broadcast"},
     ("encoder", "resnet_transformer"): {"decoder": "broadcast"},
+    ("encoder", "steve"): {"decoder": "autoregressive"},
 }
 """What a component can't do without."""
 
 
+def files_of(family: str, name: str) -> dict[str, Any]:
+    """Settings that name files which a component can't do without."""
+    return {"weights": str(tiny_vit())} if (family, name) == ("encoder", "vit") else {}
+
+
 def make(family: str, name: str, widths: dict[str, int] = WIDTHS, **settings: Any) -> Any:
     """A component with these widths, as far as its constructor names them."""
+    settings = files_of(family, name) | settings
     component = find_component(family, name)
     wanted = inspect.signature(component).parameters
     torch.manual_seed(0)
@@ -94,6 +104,8 @@ NEEDED = {
     "preheat": {"initializer": "preheated"},
     "flow_reconstruction": {"decoder": "broadcast_light of flow"},
     "depth_reconstruction": {"decoder": "broadcast of flow_and_depth"},
+    "code_likelihood": {"decoder": "autoregressive"},
+    "dvae": {"decoder": "autoregressive"},
 }
 """Losses that work with certain components only."""
 
@@ -131,6 +143,7 @@ def test_shapes_and_sums(model: SlotModel):
     if decoded.target == "frames":
         assert decoded.reconstruction.shape == (BATCH, TIME, 3, *SIZE)
     assert (decoded.pictures is not None) == model.decoder.draws_each
+    assert (decoded.code_scores is not None) == (decoded.target == "codes")
     if decoded.pictures is not None:
         assert decoded.pictures.shape == (BATCH, TIME, num_slots, *decoded.reconstruction.shape[2:])
     assert decoded.masks.shape[:3] == (BATCH, TIME, num_slots)
@@ -152,6 +165,8 @@ def test_gradients_are_finite_and_reach_every_parameter(model: SlotModel):
     total = (output.decoded.reconstruction * weights).sum()
     if output.trajectory.guesses is not None:  # what makes a guess learns from it alone
         total = total + output.trajectory.guesses.square().sum()
+    if output.decoded.code_scores is not None:  # and so does what finds codes
+        total = total + output.decoded.code_scores.square().sum()
     total.backward()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:  # a frozen backbone

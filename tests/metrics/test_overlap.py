@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import chain, combinations, permutations
 
 import numpy as np
 import pytest
 
 from slotkeeper.metrics.contingency import contingency
-from slotkeeper.metrics.overlap import frame_mbo, frame_miou, matched_overlaps, video_mbo, video_miou
+from slotkeeper.metrics.overlap import best_set_iou, frame_mbo, frame_miou, matched_overlaps, video_mbo, video_miou
 
 
 def slow_iou(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -84,3 +84,22 @@ def test_no_objects_is_undefined_and_no_segments_is_zero(video):
 
 def test_more_objects_than_segments_leaves_zeros():
     assert matched_overlaps(np.array([[0.9], [0.2], [0.5]])) == pytest.approx([0.9, 0.0, 0.0])
+
+
+def test_the_best_set_of_segments_is_the_best_of_all_sets():
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        segments = generator.integers(0, 5, size=(2, 3, 4))
+        foreground = generator.random((2, 3, 4)) < 0.4
+        labels = np.unique(segments)
+        sets = chain.from_iterable(combinations(labels, count) for count in range(1, len(labels) + 1))
+        unions = [np.isin(segments, chosen) for chosen in sets]
+        best = max((union & foreground).sum() / (union | foreground).sum() for union in unions)
+        assert best_set_iou(segments, foreground) == pytest.approx(best)
+
+
+def test_the_best_set_is_one_for_all_frames(video):
+    foreground = np.array([[[True, True, False, False]], [[True, True, False, False]]])
+    assert best_set_iou(video("1122 | 1122"), foreground) == 1.0
+    assert best_set_iou(video("1122 | 2211"), foreground) == pytest.approx(0.5)
+    assert best_set_iou(video("1122 | 1122"), np.zeros_like(foreground)) is None

@@ -26,14 +26,16 @@ PARTS: dict[str, dict[str, Any]] = {
         "corrector": {"name": "nem", "hidden_dim": 16, "base_grid": 2, "width": 8},
         "decoder": {"name": "nem"},
     },
+    "codes": {"decoder": {"name": "autoregressive", "num_codes": 16, "width": 8, "num_blocks": 1}},
 }
 LOSSES = ["mixture", "mask_sparsity", "slot_contrast"]
+LOSSES_ON_CODES = ["code_likelihood", "dvae", "slot_contrast"]
 
 
 def training_step(parts: dict[str, Any], *, recompute: bool) -> TrainingStep:
     raw = raw_config(Path("videos"))
     raw["model"] |= parts
-    raw["losses"] = [{"name": name} for name in LOSSES]
+    raw["losses"] = [{"name": name} for name in (LOSSES_ON_CODES if parts == PARTS["codes"] else LOSSES)]
     config = parse_config(raw, "test")
     model = build_model(config)
     return TrainingStep(model, build_losses(config, model), recompute=recompute).train()

@@ -283,8 +283,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
         raise DataError(first if number == 1 else none)
     save_contact_sheet(sheet, inspection)
     print(f"contact sheet: {sheet}")
-    unusable = [*inspection.broken, *inspection.mismatched]
-    problems = [(str(video.item.video), video.problem or video.mask_problem or "") for video in unusable]
+    problems = [(str(video.item.video), problem) for video in inspection.videos for problem in video.problems]
     return report_skipped([*inspection.damaged_shards, *problems], None)
 
 

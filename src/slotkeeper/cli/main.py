@@ -6,11 +6,13 @@ import errno
 import importlib.metadata
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from slotkeeper.cli.parser import make_parser
 from slotkeeper.errors import SlotkeeperError
+from slotkeeper.stopping import StopRequest, signal_name, terminated_like_interrupted
 
 DONE, USER_ERROR = 0, 2
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -25,15 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
+    request = StopRequest()
     try:
         parsed = make_parser(importlib.metadata.version("slotkeeper")).parse_args(arguments)
-        from slotkeeper.cli import commands  # deferred: brings in torch
+        with terminated_like_interrupted() as request:
+            from slotkeeper.cli import commands  # deferred: brings in torch
 
-        return commands.run(parsed)
+            return commands.run(parsed)
     except SlotkeeperError as error:
         return _fail(" ".join(str(error).split()))
     except KeyboardInterrupt:
-        return _fail("stopped by Ctrl-C")
+        return _fail(f"stopped by {signal_name(request.number or signal.SIGINT)}")
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain again while closing it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -165,11 +165,11 @@ def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]
     data = commands.add_parser("data", help="make or look at folders of videos")
     actions = data.add_subparsers(dest="action", metavar="action", required=True, parser_class=_Parser)
     render = actions.add_parser("render", help="render built-in scenes with exact masks")
-    render.add_argument("family", help="plain, clevr or crowd")
+    render.add_argument("family", help="plain, clevr, clevrer or crowd")
     render.add_argument("--out", type=_path, required=True, metavar="DIR", help="where the videos go")
     render.add_argument("--num-videos", type=_number(1), default=100, help=f"how many {_DEFAULT}")
     render.add_argument("--num-frames", type=_number(1), default=16, help=f"of each video {_DEFAULT}")
-    render.add_argument("--size", type=_number(16), default=64, help=f"pixels of a side, even {_DEFAULT}")
+    render.add_argument("--size", type=_number(16), default=64, help=f"pixels across, even {_DEFAULT}")
     render.add_argument(
         "--seed", type=_number(0), default=0, help=f"of the first video; the next has the next number {_DEFAULT}"
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from slotkeeper.cluster.worker import TrackingJob, track_in_worker
 from slotkeeper.errors import ConfigError, SlotkeeperError
+from slotkeeper.stopping import own_termination
 from slotkeeper.track_files import SkippedVideo, TrackedVideo
 
 GPU_SHARE = 0.25
@@ -66,10 +67,11 @@ def running_ray(ray: Any, *, address: str | None, jobs: int | None) -> Iterator[
         yield
         return
     with redirect_stdout(None):
-        if address is None:
-            _start(ray, jobs or len(os.sched_getaffinity(0)))
-        else:
-            _connect(ray, address)
+        with own_termination():
+            if address is None:
+                _start(ray, jobs or len(os.sched_getaffinity(0)))
+            else:
+                _connect(ray, address)
         try:
             yield
         finally:

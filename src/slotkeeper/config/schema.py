@@ -19,7 +19,7 @@ from slotkeeper.config.limits import (
 from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.features import check_feature_settings
 from slotkeeper.data.resizing import Fit
-from slotkeeper.errors import ConfigError
+from slotkeeper.errors import ConfigError, nearest_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +184,10 @@ class TrainingConfig:
     """How long and how fast to learn.
 
     clip_length, batch_size: a number, or pairs [from step, number] for a curriculum; a clip_length of "all" is that
-    of the shortest video. final_lr_share: the learning rate at the end as a share of its peak (cosine). grad_clip:
-    largest norm of the gradient; null for none. ema_decay: per step; 0 keeps no average. precision: "auto" measures
+    of the shortest video. final_lr_share: the learning rate at the end as a share of its peak (cosine). half_life:
+    steps in which the learning rate halves, instead of the cosine. lr_scale: by the names of the model's parts and of
+    losses, what the learning rate of their weights is multiplied by. grad_clip: largest norm of the gradient; null for
+    none. ema_decay: per step; 0 keeps no average. precision: "auto" measures
     whether bf16 is fast here. checkpoint_activations: keep little of each frame for the backward pass and compute the
     rest again, which needs less memory and more time. checkpoint_minutes: time between checkpoints of the training; one
     is always left at the end. log_every, sample_every, evaluate_every: steps; 0 for never. log_slot_gradients: the
@@ -199,6 +201,8 @@ class TrainingConfig:
     weight_decay: float = 0.0
     warmup_steps: int = 100
     final_lr_share: float = 0.05
+    half_life: int | None = None
+    lr_scale: dict[str, float] = field(default_factory=dict)
     grad_clip: float | None = 1.0
     ema_decay: float = 0.99
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -221,6 +225,11 @@ class TrainingConfig:
         require_least("training.weight_decay", self.weight_decay, 0)
         require_least("training.warmup_steps", self.warmup_steps, 0)
         require_share("training.final_lr_share", self.final_lr_share)
+        if self.half_life is not None:
+            require_least("training.half_life", self.half_life, 1)
+        for part, scale in self.lr_scale.items():
+            if not 0 < scale < float("inf"):
+                raise ConfigError(f"training.lr_scale.{part} must be above 0 and finite, got {scale:g}")
         if self.grad_clip is not None and not self.grad_clip > 0:
             raise ConfigError(f"training.grad_clip must be above 0 or null, got {self.grad_clip:g}")
         if not 0 <= self.ema_decay < 1:
@@ -269,6 +278,13 @@ class Config:
         names = [loss.name for loss in self.losses]
         if len(set(names)) != len(names):
             raise ConfigError(f"losses must each be named once, got {', '.join(names)}")
+        parts = [name for name, value in vars(self.model).items() if isinstance(value, ComponentConfig)]
+        for name in self.training.lr_scale:
+            if name not in (*parts, *names):
+                raise ConfigError(
+                    f"training.lr_scale names '{name}', which is no part of the model and no loss; "
+                    f"{nearest_name(name, [*parts, *names])}"
+                )
 
 
 def _number_at(steps: Steps | Lengths, step: int) -> int:

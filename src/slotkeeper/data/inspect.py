@@ -21,6 +21,7 @@ from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames, resize_segments
 from slotkeeper.data.segments import check_segments_fit, load_segments
 from slotkeeper.data.shards import open_shards, shard_problem
+from slotkeeper.data.truth import TRUTH_KINDS, TruthKind, check_truth
 from slotkeeper.errors import DataError, counted
 from slotkeeper.files import atomic_path
 
@@ -34,7 +35,8 @@ class VideoReport:
     """One video, decoded from end to end.
 
     problem: why it can't be used, or None. mask_problem: why its masks can't be used, or None. num_objects: distinct
-    labels beside background; None without usable masks. duration: seconds.
+    labels beside background; None without usable masks. truth: which of flow and depth it has. truth_problem: why that
+    can't be used, or None. duration: seconds.
     """
 
     item: VideoItem
@@ -46,6 +48,14 @@ class VideoReport:
     num_objects: int | None = None
     problem: str | None = None
     mask_problem: str | None = None
+    truth: tuple[TruthKind, ...] = ()
+    truth_problem: str | None = None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Sentences on all that can't be used."""
+        found = (self.problem, self.mask_problem, self.truth_problem)
+        return tuple(problem for problem in found if problem is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +84,14 @@ class Inspection:
         """Videos whose masks can't be used, each with its `mask_problem`."""
         return tuple(video for video in self.videos if video.mask_problem is not None)
 
+    @property
+    def untrue(self) -> tuple[VideoReport, ...]:
+        """Videos whose flow or depth can't be used, each with its `truth_problem`."""
+        return tuple(video for video in self.videos if video.truth_problem is not None)
+
 
 def inspect_path(path: str | Path, *, num_threads: int | None = None, progress: bool = False) -> Inspection:
-    """Decode every video below `path` and read its masks; of shards, compare each with its index too.
+    """Decode every video below `path`, read masks, flow and depth; of shards, compare each with its index too.
 
     progress: show a bar on stderr.
 
@@ -107,9 +122,14 @@ def describe(inspection: Inspection) -> str:
     lines.append(f"  masks     {len(with_masks)} usable, {len(mismatched)} not, {none} without")
     if with_masks:
         lines.append(f"  objects   {_span([video.num_objects or 0 for video in with_masks])} a video")
+    if any(video.item.truth is not None for video in inspection.videos):
+        counts = ", ".join(f"{sum(kind in video.truth for video in whole)} with {kind}" for kind in TRUTH_KINDS)
+        none = sum(video.item.truth is None for video in inspection.videos)
+        lines.append(f"  truth     {counts}, {len(inspection.untrue)} not usable, {none} without")
     lines += [f"  shard     {problem}" for _, problem in inspection.damaged_shards]
     lines += [f"  broken    {video.problem}" for video in broken]
     lines += [f"  mismatch  {video.mask_problem}" for video in mismatched]
+    lines += [f"  mismatch  {video.truth_problem}" for video in inspection.untrue]
     return "\n".join(lines)
 
 
@@ -171,7 +191,16 @@ def _inspect_item(item: VideoItem) -> VideoReport:
         )
     except DataError as error:
         return replace(report, problem=str(error))
-    return report if item.masks is None else _inspect_masks(report, item.masks)
+    report = report if item.masks is None else _inspect_masks(report, item.masks)
+    return report if item.truth is None else _inspect_truth(report, item.truth)
+
+
+def _inspect_truth(report: VideoReport, truth: MediaPath) -> VideoReport:
+    facts = {"num_frames": report.num_frames, "height": report.height, "width": report.width}
+    try:
+        return replace(report, truth=check_truth(truth, video=report.item.video, **facts))
+    except DataError as error:
+        return replace(report, truth_problem=str(error))
 
 
 def _inspect_masks(report: VideoReport, masks: MediaPath) -> VideoReport:

@@ -6,7 +6,7 @@ mBO lets one segment serve several objects; mIoU does not. Both count an object 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Integer
 from scipy.optimize import linear_sum_assignment
 
 from slotkeeper.metrics.contingency import Contingency, intersection_over_union
@@ -69,3 +69,20 @@ def _mean_of_visible(overlaps: Float[np.ndarray, "t k"], visible: np.ndarray) ->
     num_visible = visible.sum(axis=1)
     means = (overlaps * visible).sum(axis=1) / np.maximum(num_visible, 1)
     return np.where(num_visible > 0, means, np.nan)
+
+
+def best_set_iou(segments: Integer[np.ndarray, "t h w"], foreground: Bool[np.ndarray, "t h w"]) -> float | None:
+    """IoU of the foreground with that set of segments, the same in all frames, which fits it best; None without any.
+
+    For videos whose truth is one mask, whatever is in it. Every label is a segment, 0 too. The best set is found
+    exactly: of segments ordered by their share of foreground, it takes the first so many.
+    """
+    total = int(foreground.sum())
+    if total == 0:
+        return None
+    labels, flat = np.unique(segments, return_inverse=True)
+    areas = np.bincount(flat.ravel(), minlength=len(labels))
+    inside = np.bincount(flat.ravel(), weights=foreground.ravel(), minlength=len(labels))
+    order = np.argsort(-inside / areas, kind="stable")
+    inside, outside = inside[order].cumsum(), (areas - inside)[order].cumsum()
+    return float((inside / (total + outside)).max())

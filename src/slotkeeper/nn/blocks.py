@@ -12,6 +12,17 @@ def mlp(input_dim: int, hidden_dim: int, output_dim: int, *, has_bias: bool = Tr
     )
 
 
+def kaiming_convolution(
+    input_dim: int, output_dim: int, kernel: int, *, stride: int = 1, padding: int = 0
+) -> nn.Conv2d:
+    """A convolution whose output, behind a ReLU, is as large as its input at the start; biases are 0."""
+    layer = nn.Conv2d(input_dim, output_dim, kernel, stride=stride, padding=padding)
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation residual block of two 3x3 convolutions with group norm; keeps `b width h w`."""
 

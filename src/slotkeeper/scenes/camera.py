@@ -12,34 +12,43 @@ import numpy as np
 from jaxtyping import Float, Int
 
 LOOK_AT_HEIGHT = 0.6
-FIELD_OF_VIEW = 35.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
     """Where the camera is in each frame.
 
-    eyes: position. axes: rows are right, down and forward, orthonormal. focal: in picture widths.
+    eyes: position. axes: rows are right, down and forward, orthonormal. focal: in picture widths. aspect: the picture's
+    height over its width.
     """
 
     eyes: Float[np.ndarray, "t 3"]
     axes: Float[np.ndarray, "t 3 3"]
     focal: float
+    aspect: float = 1.0
+
+    def picture(self, size: int) -> tuple[int, int]:
+        """Height and width in pixels of a picture `size` pixels wide; the height is even."""
+        return 2 * round(size * self.aspect / 2), size
 
     def directions(
         self, frame: Int[np.ndarray, " m"], columns: Float[np.ndarray, " m"], rows: Float[np.ndarray, " m"]
     ) -> Float[np.ndarray, "3 m"]:
         """World directions through picture points in [0, 1]; their forward component is 1, so lengths are depths."""
-        right, down = (columns - 0.5) / self.focal, (rows - 0.5) / self.focal
+        right, down = (columns - 0.5) / self.focal, (rows - 0.5) * np.float32(self.aspect) / self.focal
         axes = self.axes.astype(np.float32).transpose(1, 2, 0)
         world = [axes[0, i][frame] * right + axes[1, i][frame] * down + axes[2, i][frame] for i in range(3)]
         return np.stack(world)
 
     def grid_directions(self, num_frames: int, size: int) -> Float[np.ndarray, "3 m"]:
         """`directions` through the centres of all pixels, flat over (time, row, column), time slowest."""
-        centres = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+        rows, columns = (
+            (np.arange(pixels, dtype=np.float32) + np.float32(0.5)) / np.float32(pixels)
+            for pixels in self.picture(size)
+        )
         axes = self.axes[:num_frames].astype(np.float32)[:, :, :, None, None]
-        right, down = ((centres - 0.5) / self.focal)[None, :], ((centres - 0.5) / self.focal)[:, None]
+        right = ((columns - 0.5) / self.focal)[None, :]
+        down = ((rows - 0.5) * np.float32(self.aspect) / self.focal)[:, None]
         world = [axes[:, 0, i] * right + axes[:, 1, i] * down + axes[:, 2, i] for i in range(3)]
         return np.stack(world).reshape(3, -1)
 
@@ -50,13 +59,22 @@ class Camera:
         offset = points - self.eyes.T[:, frame]
         axes = self.axes.transpose(1, 2, 0)
         right, down, forward = (sum(axes[a, i][frame] * offset[i] for i in range(3)) for a in range(3))
-        return 0.5 + self.focal * right / forward, 0.5 + self.focal * down / forward, forward
+        rows = 0.5 + self.focal * down / forward / self.aspect
+        return 0.5 + self.focal * right / forward, rows, forward
 
 
 def orbit(
-    *, distance: Float[np.ndarray, " t"], elevation: Float[np.ndarray, " t"], azimuth: Float[np.ndarray, " t"]
+    *,
+    distance: Float[np.ndarray, " t"],
+    elevation: Float[np.ndarray, " t"],
+    azimuth: Float[np.ndarray, " t"],
+    field_of_view: float,
+    aspect: float,
 ) -> Camera:
-    """A camera that looks at one point of the scene; distance in units, angles in degrees, one value per frame."""
+    """A camera that looks at one point of the scene.
+
+    distance: units; elevation, azimuth: degrees; one value per frame. field_of_view: degrees, across the picture.
+    """
     up, around = np.radians(elevation), np.radians(azimuth)
     flat = np.cos(up)
     offset = np.stack([np.sin(around) * flat, -np.cos(around) * flat, np.sin(up)], axis=1)
@@ -64,5 +82,5 @@ def orbit(
     right = np.stack([np.cos(around), np.sin(around), np.zeros_like(around)], axis=1)
     down = np.cross(forward, right)
     eyes = np.array([0.0, 0.0, LOOK_AT_HEIGHT]) + distance[:, None] * offset
-    focal = 0.5 / float(np.tan(np.radians(FIELD_OF_VIEW) / 2))
-    return Camera(eyes=eyes, axes=np.stack([right, down, forward], axis=1), focal=focal)
+    focal = 0.5 / float(np.tan(np.radians(field_of_view) / 2))
+    return Camera(eyes=eyes, axes=np.stack([right, down, forward], axis=1), focal=focal, aspect=aspect)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,10 @@ class RenderPlan:
     def as_json(self) -> dict[str, object]:
         """The contents of `scenes.json`."""
         known = {"version": SCENES_VERSION, "frames_per_second": FRAMES_PER_SECOND}
-        return json.loads(json.dumps({**known, **asdict(self)}))  # type: ignore[no-any-return]
+        defaults = {field.name: field.default for field in fields(SceneFamily)}
+        # A setting that later versions add doesn't make the videos of before strangers.
+        family = {name: value for name, value in asdict(self.family).items() if value != defaults[name]}
+        return json.loads(json.dumps({**known, **asdict(self), "family": family}))  # type: ignore[no-any-return]
 
 
 def render_dataset(
@@ -220,7 +223,7 @@ def _extra_truth(video: RenderedVideo, truth: tuple[str, ...]) -> dict[str, Any]
 
 
 def _write_frames(path: Path, video: RenderedVideo) -> None:
-    size = video.frames.shape[1]
-    with VideoWriter(path, fps=Fraction(FRAMES_PER_SECOND), width=size, height=size, crf=CRF) as writer:
+    height, width = video.frames.shape[1:3]
+    with VideoWriter(path, fps=Fraction(FRAMES_PER_SECOND), width=width, height=height, crf=CRF) as writer:
         for frame in video.frames:
             writer.write(frame)

@@ -54,6 +54,9 @@ class SceneFamily:
         occlusion_share: Share of videos that are searched (over attempts with the same seed) for an object that
             vanishes fully behind another one and comes back.
         min_hidden_frames: Frames in a row without one visible pixel that count as vanished in that search.
+        depths: Where objects may be, from near to far of the middle, units.
+        field_of_view: Degrees across the picture.
+        aspect: The picture's height over its width.
     """
 
     name: str
@@ -74,6 +77,9 @@ class SceneFamily:
     num_crossings: int
     occlusion_share: float
     min_hidden_frames: int
+    depths: Range = (-2.3, 3.0)
+    field_of_view: float = 35.0
+    aspect: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse counts and colours that can't be drawn."""
@@ -149,7 +155,30 @@ CROWD = SceneFamily(
     occlusion_share=0.7,
     min_hidden_frames=4,
 )
-FAMILIES: dict[str, SceneFamily] = {family.name: family for family in (PLAIN, CLEVR, CROWD)}
+CLEVRER = SceneFamily(
+    name="clevrer",
+    description="2 to 6 objects of one size through a wide lens, pictures of 3:2, many come in later, as in CLEVRER",
+    num_objects=(2, 6),
+    radii=((0.56, 0.66),),
+    colours=CLEVR_COLOURS,
+    has_distinct_colours=False,
+    has_textured_floor=False,
+    distance=(13.0, 14.6),
+    elevation=(28.0, 33.0),
+    azimuth=(-6.0, 6.0),
+    light_jitter=0.35,
+    speed=(0.5, 3.0),
+    moving_camera_share=0.0,
+    entering_share=0.4,
+    leaving_share=0.15,
+    num_crossings=1,
+    occlusion_share=0.0,
+    min_hidden_frames=1,
+    depths=(-4.2, 6.5),
+    field_of_view=49.0,
+    aspect=2 / 3,
+)
+FAMILIES: dict[str, SceneFamily] = {family.name: family for family in (PLAIN, CLEVR, CROWD, CLEVRER)}
 
 
 def find_family(family: str | SceneFamily) -> SceneFamily:

@@ -15,7 +15,6 @@ from slotkeeper.scenes.camera import Camera
 from slotkeeper.scenes.families import SceneFamily
 from slotkeeper.scenes.physics import FRAMES_PER_SECOND, SceneObject, Wall
 
-NEAR_LIMIT, FAR_LIMIT = -2.3, 3.0
 ARRANGED_SECONDS = 16 / FRAMES_PER_SECOND
 
 
@@ -54,9 +53,9 @@ def first_view(camera: Camera) -> View:
     )
 
 
-def picture_walls(view: View) -> tuple[Wall, ...]:
+def picture_walls(view: View, depths: tuple[float, float]) -> tuple[Wall, ...]:
     """Planes along the picture's left and right border, and near and far limits."""
-    near, far = view.ground(0.0, NEAR_LIMIT), view.ground(0.0, FAR_LIMIT)
+    near, far = (view.ground(0.0, limit) for limit in depths)
     walls = [(near, view.away), (far, -view.away)]
     for side in (-1.0, 1.0):
         inward = -side * view.right + view.slope * view.away
@@ -85,7 +84,7 @@ def _crossing(
     generator: np.random.Generator,
 ) -> tuple[SceneObject, SceneObject]:
     """Two objects that meet on one line of sight after `seconds`, each going its way."""
-    beyond = float(generator.uniform(NEAR_LIMIT + 0.9, 0.2))
+    beyond = float(generator.uniform(family.depths[0] + 0.9, 0.2))
     gap = ground_radius(front) + ground_radius(back) + float(generator.uniform(0.1, 0.3))
     across = float(generator.uniform(-0.35, 0.35)) * view.half_width(beyond)
     side = float(generator.choice([-1.0, 1.0]))
@@ -103,7 +102,7 @@ def _wanderer(view: View, thing: SceneObject, family: SceneFamily, generator: np
     pace = generator.uniform(*family.speed)
     radius = ground_radius(thing)
     fate = generator.random()
-    beyond, target = generator.uniform(NEAR_LIMIT + radius, FAR_LIMIT - radius, size=2)
+    beyond, target = generator.uniform(family.depths[0] + radius, family.depths[1] - radius, size=2)
     across, aim = generator.uniform(-1, 1, size=2)
     width = view.half_width(beyond)
     spot = view.ground(across * max(width - 1.1 * radius, 0.1), beyond)

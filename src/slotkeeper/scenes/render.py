@@ -59,14 +59,15 @@ def _supersample(
     scene: Scene, colour: Float[np.ndarray, "3 m"], edges: Int[np.ndarray, " q"], size: int, num_samples: int
 ) -> None:
     """Replace the edge pixels' colours by the mean over a grid of samples, in place."""
-    frame, rest = np.divmod(edges, size * size)
-    row, column = np.divmod(rest, size)
+    height, width = scene.camera.picture(size)
+    frame, rest = np.divmod(edges, height * width)
+    row, column = np.divmod(rest, width)
     offsets = ((np.arange(num_samples) + 0.5) / num_samples).astype(np.float32)
     total = np.zeros((3, edges.size), np.float32)
     for down in offsets:
         for right in offsets:
-            columns = (column.astype(np.float32) + right) / np.float32(size)
-            rows = (row.astype(np.float32) + down) / np.float32(size)
+            columns = (column.astype(np.float32) + right) / np.float32(width)
+            rows = (row.astype(np.float32) + down) / np.float32(height)
             rays = camera_rays(scene, frame, columns, rows)
             total += shade(scene, rays, *first_hits(scene, rays))
     colour[:, edges] = total / np.float32(num_samples * num_samples)
@@ -85,7 +86,9 @@ def _flow(scene: Scene, seen: Visibility, size: int) -> Float[np.ndarray, "m 2"]
         moved[:, mine] = (np.einsum("mij,mj->mi", carry[frame[mine]], offset) + centres[after[mine]]).T
     column, row, _ = scene.camera.project(frame, points)
     next_column, next_row, _ = scene.camera.project(after, moved)
-    return (np.stack([next_column - column, next_row - row], axis=1) * size).astype(np.float32)
+    height, width = scene.camera.picture(size)
+    moves = [(next_column - column) * width, (next_row - row) * height]
+    return np.stack(moves, axis=1).astype(np.float32)
 
 
 def check_numbers(*, seed: int, num_frames: int, size: int, num_samples: int) -> None:
@@ -106,13 +109,13 @@ def check_numbers(*, seed: int, num_frames: int, size: int, num_samples: int) ->
 def render_video(
     family: str | SceneFamily, *, seed: int, num_frames: int = 16, size: int = 64, num_samples: int = 2
 ) -> RenderedVideo:
-    """Render the video of a seed; size is its width and height in pixels.
+    """Render the video of a seed; its height follows from `size`, its width, and the family.
 
     Args:
         family: A name in `FAMILIES` or a family of your own.
         seed: Any integer from 0; the same seed gives the same bytes.
         num_frames: At `FRAMES_PER_SECOND`.
-        size: Width and height in pixels.
+        size: Width in pixels.
         num_samples: Samples per pixel and axis at edges.
 
     Raises:
@@ -127,7 +130,7 @@ def render_video(
 def draw(scene: Scene, *, num_frames: int, size: int, num_samples: int) -> RenderedVideo:
     """Render a given scene."""
     seen = see(scene, num_frames, size)
-    grid = (num_frames, size, size)
+    grid = (num_frames, *scene.camera.picture(size))
     colour = shade(scene, seen.rays, seen.distance, seen.owner)
     owner = seen.owner.reshape(grid)
     if num_samples > 1:

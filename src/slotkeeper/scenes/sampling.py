@@ -20,6 +20,7 @@ MATERIALS: tuple[Material, ...] = ("rubber", "metal")
 LIGHT = np.array([-0.55, -0.5, 1.0])
 MAX_ATTEMPTS = 60
 CHECK_SIZE = 64
+"""Pixels across the picture in which a scene is judged, for a lens of 35 degrees; a wider one needs more."""
 MIN_HIDDEN_AREA = 20
 
 
@@ -32,6 +33,8 @@ def _camera(family: SceneFamily, num_frames: int, generator: np.random.Generator
         distance=generator.uniform(*family.distance) + approach * swing,
         elevation=generator.uniform(*family.elevation) + climb * swing,
         azimuth=generator.uniform(*family.azimuth) + turn * swing,
+        field_of_view=family.field_of_view,
+        aspect=family.aspect,
     )
 
 
@@ -75,7 +78,7 @@ def try_scene(
     view = first_view(camera)
     floor = textured_floor(generator) if family.has_textured_floor else plain_floor()
     light = LIGHT + generator.uniform(-1, 1, size=3) * [1, 1, 0] * family.light_jitter
-    walls = picture_walls(view)
+    walls = picture_walls(view, family.depths)
     objects = place(
         _cast(family, num_objects, generator), view, walls, family, num_frames / FRAMES_PER_SECOND, generator
     )
@@ -110,10 +113,10 @@ def hidden_frames(
     return longest
 
 
-def _is_good(family: SceneFamily, seen: Visibility, num_frames: int, size: int, *, wants_occlusion: bool) -> bool:
-    """Whether each object is seen at some time and, where wanted, one vanishes and returns."""
-    owner = seen.owner.reshape(num_frames, size, size)
-    amodal = seen.amodal.reshape(-1, num_frames, size, size).transpose(1, 0, 2, 3)
+def _is_good(family: SceneFamily, seen: Visibility, grid: tuple[int, int, int], *, wants_occlusion: bool) -> bool:
+    """Whether each object is seen at some time and, where wanted, one vanishes and returns. grid: t h w."""
+    owner = seen.owner.reshape(grid)
+    amodal = seen.amodal.reshape(-1, *grid).transpose(1, 0, 2, 3)
     counts = np.stack([(owner == index + 1).sum(axis=(1, 2)) for index in range(amodal.shape[1])])
     if (counts.max(axis=1) < MIN_HIDDEN_AREA).any():
         return False
@@ -129,6 +132,8 @@ def sample_scene(family: SceneFamily, *, seed: int, num_frames: int) -> Scene:
     chance = np.random.default_rng([name, seed])
     num_objects = int(chance.integers(family.num_objects[0], family.num_objects[1] + 1))
     wants_occlusion = chance.random() < family.occlusion_share and num_objects > 1 and num_frames >= 8
+    lens = float(np.tan(np.radians(family.field_of_view / 2)) / np.tan(np.radians(35 / 2)))
+    size = 2 * round(CHECK_SIZE * lens / 2)
     last = None
     for attempt in range(MAX_ATTEMPTS):
         generator = np.random.default_rng([name, seed, attempt])
@@ -136,8 +141,8 @@ def sample_scene(family: SceneFamily, *, seed: int, num_frames: int) -> Scene:
         if scene is None:
             continue
         last = scene
-        seen = see(scene, num_frames, CHECK_SIZE)
-        if _is_good(family, seen, num_frames, CHECK_SIZE, wants_occlusion=wants_occlusion):
+        seen = see(scene, num_frames, size)
+        if _is_good(family, seen, (num_frames, *scene.camera.picture(size)), wants_occlusion=wants_occlusion):
             return scene
     if last is None:
         raise ConfigError(f"scene family {family.name!r} found no room for its objects in {MAX_ATTEMPTS} attempts")

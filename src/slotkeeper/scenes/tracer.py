@@ -133,9 +133,10 @@ def pixel_box(scene: Scene, index: int, num_frames: int, size: int) -> Int[np.nd
     offset = scene.motion.centres[:num_frames, index] - camera.eyes[:num_frames]
     right, down, forward = ((axis * offset).sum(axis=1) for axis in camera.axes[:num_frames].transpose(1, 0, 2))
     near, far = np.maximum(forward - radius, _BEHIND), np.maximum(forward + radius, _BEHIND)
-    grid = (np.arange(size) + 0.5) / size - 0.5
     spans = []
-    for middle in (down, right):
+    for middle, pixels in zip((down, right), camera.picture(size), strict=True):
+        # Heights, too, are measured in picture widths.
+        grid = ((np.arange(pixels) + 0.5) / pixels - 0.5) * (camera.aspect if middle is down else 1.0)
         low = np.minimum((middle - radius) / near, (middle - radius) / far) * camera.focal
         high = np.maximum((middle + radius) / near, (middle + radius) / far) * camera.focal
         spans.append((grid >= low[:, None]) & (grid <= high[:, None]) & (forward > -radius)[:, None])
@@ -159,8 +160,9 @@ class Visibility:
 
 def see(scene: Scene, num_frames: int, size: int) -> Visibility:
     """Look through the centre of every pixel; outlines end where the floor begins."""
-    frame = np.repeat(np.arange(num_frames), size * size)
-    origin = np.repeat(scene.camera.eyes[:num_frames].astype(np.float32).T, size * size, axis=1)
+    height, width = scene.camera.picture(size)
+    frame = np.repeat(np.arange(num_frames), height * width)
+    origin = np.repeat(scene.camera.eyes[:num_frames].astype(np.float32).T, height * width, axis=1)
     rays = Rays(frame=frame, origin=origin, direction=scene.camera.grid_directions(num_frames, size))
     ground = floor_distance(rays)
     distance, owner = ground.copy(), np.zeros(frame.size, np.int64)

@@ -71,7 +71,7 @@ class Trainer:
         self.model = build_model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         losses, recompute = build_losses(config, self.model), settings.checkpoint_activations
         self.trained = TrainingStep(self.model, losses, recompute=recompute).train().to(self.device)
-        self.optimizer = make_optimizer(self.trained, settings)
+        self.optimizer = make_optimizer(self.trained.trained_parameters(), settings)
         self.average = WeightAverage(self.model, settings.ema_decay)
         self.step_module, self.fabric_optimizer = self.fabric.setup(self.trained, self.optimizer)
         self.step = 0
@@ -185,7 +185,7 @@ class Trainer:
         self.seconds_waited += waited
         seen = {name: part.to(self.device, non_blocking=True) for name, part in clip.seen.items()}
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, self.step)
+            group["lr"] = group["lr_scale"] * learning_rate(settings, self.step)
         self.slot_gradients = SlotGradients()
         watches = settings.log_slot_gradients and self._is_logged(self.step + 1)
         with self._seeded(len(clip.frames)) as generator, self.processes.listening():

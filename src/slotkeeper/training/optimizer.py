@@ -14,18 +14,42 @@ from slotkeeper.config import TrainingConfig
 _STATE_NAMES = ("step", "exp_avg", "exp_avg_sq")
 
 
-def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW; weights decay, but vectors (biases, norms, start slots' scale) don't."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, fused=True)
+def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW; weights decay, but vectors (biases, norms, start slots' scale) don't.
+
+    parameters: named as by `TrainingStep.trained_parameters`. Each group has its part's `lr_scale` beside it.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        if parameter.requires_grad:
+            scale = config.lr_scale.get(part_of(name), 1.0)
+            decay = config.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((scale, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": held, "lr_scale": scale, "weight_decay": decay} for (scale, decay), held in groups.items()],
+        lr=config.lr,
+        fused=True,
+    )
+
+
+def part_of(name: str) -> str:
+    """The part of the model, or the loss, that a parameter's name begins with.
+
+    >>> part_of("encoder.layers.0.weight"), part_of("my.module:Loss/painter.0.bias")
+    ('encoder', 'my.module:Loss')
+    """
+    loss, slash, _ = name.partition("/")
+    return loss if slash else name.partition(".")[0]
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine from the peak to `final_lr_share` of it at the last step."""
+    """Linear warm-up, then half a cosine from the peak to `final_lr_share` of it at the last step.
+
+    With a `half_life` it is halved every so many steps instead, from the first one on.
+    """
+    if config.half_life is not None:
+        warmth = min(1.0, (step + 1) / (config.warmup_steps + 1))
+        return float(config.lr * warmth * 0.5 ** (step / config.half_life))
     if step < config.warmup_steps:
         return config.lr * (step + 1) / (config.warmup_steps + 1)
     share = (step - config.warmup_steps) / max(1, config.steps - 1 - config.warmup_steps)

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from slotkeeper.data.shards.checked import count_of, text_of, value_of
+from slotkeeper.data.shards.checked import count_of, shortened, text_of, value_of
 from slotkeeper.errors import DataError
 
 FeaturePrecision = Literal["bf16", "fp16"]
@@ -57,8 +57,8 @@ def parse_facts(raw: Any, key: str) -> FeatureFacts:
         DataError: a value is missing or impossible.
     """
     precision = value_of(raw, "precision", key)
-    if precision not in DTYPES:
-        raise DataError(f"{key}.precision must be {' or '.join(DTYPES)}, got {precision!r}")
+    if not isinstance(precision, str) or precision not in DTYPES:
+        raise DataError(f"{key}.precision must be {' or '.join(DTYPES)}, got {shortened(precision)}")
     return FeatureFacts(
         encoder=text_of(raw, "encoder", key, None),
         size=(count_of(raw, "height", key, least=1), count_of(raw, "width", key, least=1)),
