@@ -117,7 +117,7 @@ def test_a_system_learns_that_things_move_and_how_far_they_are(name: str):
     clip, target = squares(), small(name).model.decoder.settings["target"]
     light = f"model.decoder={{name: broadcast_light, width: 64, target: {target}}}"  # draws and learns faster
     curve = learn(small(name, light), clip, steps=70, lr=1e-2)
-    assert sum(curve[-3:]) / 3 < 0.75 * error_at_rest(clip, target) < curve[0]
+    assert sum(curve[-3:]) / 3 < 0.9 * error_at_rest(clip, target) < curve[0]
 
 
 @pytest.mark.parametrize("name", SMALLER)
