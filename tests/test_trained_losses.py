@@ -40,6 +40,9 @@ def config_with(losses: list[dict[str, Any]], videos: Path = Path("videos"), **t
     raw = raw_config(videos, **training) | {"losses": losses}
     if any(loss["name"] == "preheat" for loss in losses):
         raw["model"]["initializer"] = {"name": "preheated"}
+    for target in ("flow", "depth"):
+        if any(loss["name"] == f"{target}_reconstruction" for loss in losses):
+            raw["model"]["decoder"] = {"name": "broadcast_light", "target": target}
     return parse_config(raw, "test")
 
 
@@ -52,7 +55,8 @@ def gradients(config: Config, progress: float = 0.9) -> tuple[TrainingStep, dict
     model = build_model(config)
     step = TrainingStep(model, build_losses(config, model)).train()
     frames = torch.rand(2, 3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    values = step({"frames": frames, "times": torch.zeros(2, 3)}, torch.Generator().manual_seed(0), progress)
+    truth = {"flow": frames[:, :, :2] - 0.5, "depth": frames[:, :, :1]}
+    values = step({"frames": frames, "times": torch.zeros(2, 3)} | truth, torch.Generator().manual_seed(0), progress)
     assert list(values) == ["loss", *(f"loss/{loss.name}" for loss in config.losses)]
     values["loss"].backward()
     return step, {name: p.grad for name, p in step.trained_parameters().items() if p.grad is not None}

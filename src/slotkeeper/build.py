@@ -18,6 +18,7 @@ from slotkeeper.errors import ConfigError, nearest_name
 from slotkeeper.interfaces import Loss
 from slotkeeper.model import SlotModel
 from slotkeeper.nn.weight_limit import WeightLimit
+from slotkeeper.types import parts_of
 
 _Component = typing.TypeVar("_Component", ComponentConfig, LossConfig)
 _WIDTHS = {
@@ -146,7 +147,7 @@ def _build_loss(settings: LossConfig, config: Config, model: SlotModel) -> Loss:
 def _check_target(name: str, loss: Loss, model: SlotModel) -> None:
     """Refuse a loss that looks at something else than what the decoder makes."""
     decoder = model.decoder
-    if loss.target is not None and loss.target != decoder.target:
+    if loss.target is not None and loss.target not in parts_of(decoder.target):
         raise ConfigError(f"the loss '{name}' compares {loss.target}, but the decoder rebuilds {decoder.target}")
     if loss.reads_pictures and not decoder.draws_each:
         raise ConfigError(f"the loss '{name}' looks at each slot's own picture, which this decoder doesn't draw")

@@ -14,6 +14,7 @@ ENCODERS = {
     "conv_lstm": "slotkeeper.encoders.conv_lstm:ConvLstmEncoder",
     "pixels": "slotkeeper.encoders.pixels:PixelEncoder",
     "savi": "slotkeeper.encoders.savi:SaviEncoder",
+    "resnet_transformer": "slotkeeper.encoders.resnet_transformer:ResnetTransformerEncoder",
     "vit": "slotkeeper.encoders.vit:VitEncoder",
     "cnn_pretrained": "slotkeeper.encoders.cnn_pretrained:PretrainedCnnEncoder",
     "steve": "slotkeeper.encoders.steve:SteveEncoder",
@@ -43,6 +44,8 @@ DECODERS = {
 }
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
+    "flow_reconstruction": "slotkeeper.losses.motion_and_depth:FlowReconstruction",
+    "depth_reconstruction": "slotkeeper.losses.motion_and_depth:DepthReconstruction",
     "expected_error": "slotkeeper.losses.reconstruction:ExpectedError",
     "mixture": "slotkeeper.losses.reconstruction:MixtureLikelihood",
     "mask_sparsity": "slotkeeper.losses.masks:MaskSparsity",

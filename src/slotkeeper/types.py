@@ -186,10 +186,17 @@ class SlotTrajectory:
     noise_seeds: Int[Tensor, "b t"] | None = None
 
 
-Target = Literal["frames", "flow", "depth", "features", "codes"]
-"""What a decoder rebuilds: RGB in about [0, 1] (it need not clamp), the clip's flow or depth, the features' targets on
-the grid of tokens, or nothing but the likelihood of a picture's codes: the logarithm of what each place's true code has
-been given, in one channel."""
+Target = Literal["frames", "flow", "depth", "flow_and_depth", "features", "codes"]
+"""What a decoder rebuilds: RGB in about [0, 1] (it need not clamp), the clip's flow as colours, the logarithm of its
+depth, these two at once, the features' targets on the grid of tokens, or nothing but the likelihood of a picture's
+codes: the logarithm of what each place's true code has been given, in one channel."""
+_CHANNELS = {"flow": slice(0, 3), "depth": slice(3, 4)}
+"""Of each part in what rebuilds flow and depth at once."""
+
+
+def parts_of(target: Target) -> tuple[Target, ...]:
+    """What a loss may compare where this is rebuilt."""
+    return ("flow", "depth") if target == "flow_and_depth" else (target,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +220,11 @@ class Decoded:
         """The pictures, in decoders that draw each slot alone."""
         assert self.pictures is not None, "this decoder draws no slot alone"
         return self.pictures
+
+    def rebuilt(self, part: Target) -> Float[Tensor, "b t c y x"]:
+        """The reconstruction's channels of one of its `parts_of`."""
+        assert part in parts_of(self.target), f"this decoder rebuilds {self.target}, not {part}"
+        return self.reconstruction if part == self.target else self.reconstruction[:, :, _CHANNELS[part]]
 
     @property
     def shown(self) -> Float[Tensor, "b t s 3 y x"] | None:

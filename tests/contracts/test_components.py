@@ -15,7 +15,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Encoder
 from slotkeeper.model import SlotModel
 from slotkeeper.nn.recompute import judge_by_frame
-from slotkeeper.types import Clip, Features, GivenStart, VideoOutput
+from slotkeeper.types import Clip, Features, GivenStart, VideoOutput, parts_of
 
 WIDTHS = {
     "num_slots": 4,
@@ -30,12 +30,18 @@ WIDTHS = {
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
+SMALL: dict[tuple[str, str], dict[str, Any]] = {
+    ("encoder", "resnet_transformer"): {"width": 8, "num_blocks": (1, 1, 1, 1), "attention_dim": 8, "hidden_dim": 16},
+}
+"""Settings of components that are large by default."""
+
 
 PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
     ("encoder", "savi"): {"decoder": "broadcast"},
     ("encoder", "vit"): {"decoder": "broadcast"},
     ("encoder", "cnn_pretrained"): {"decoder": "broadcast"},
+    ("encoder", "resnet_transformer"): {"decoder": "broadcast"},
     ("encoder", "steve"): {"decoder": "autoregressive"},
 }
 """What a component can't do without."""
@@ -52,7 +58,8 @@ def make(family: str, name: str, widths: dict[str, int] = WIDTHS, **settings: An
     component = find_component(family, name)
     wanted = inspect.signature(component).parameters
     torch.manual_seed(0)
-    return component(**{width: value for width, value in widths.items() if width in wanted}, **settings)
+    own = SMALL.get((family, name), {}) | settings
+    return component(**{width: value for width, value in widths.items() if width in wanted}, **own)
 
 
 def widths_of(encoder: Encoder) -> dict[str, int]:
@@ -61,7 +68,7 @@ def widths_of(encoder: Encoder) -> dict[str, int]:
 
 
 def make_model(**chosen: str) -> SlotModel:
-    """A small model; families not chosen have plain defaults."""
+    """A small model; families not chosen have plain defaults. A decoder's target may stand behind its name."""
     names = {
         "encoder": "cnn",
         "initializer": "first_frame",
@@ -71,7 +78,10 @@ def make_model(**chosen: str) -> SlotModel:
     } | chosen
     encoder = make("encoder", names.pop("encoder"))
     widths = widths_of(encoder)
-    return SlotModel(encoder=encoder, **{family: make(family, name, widths) for family, name in names.items()})
+    decoder, _, target = names.pop("decoder").partition(" of ")
+    parts = {family: make(family, name, widths) for family, name in names.items()}
+    parts["decoder"] = make("decoder", decoder, widths, **({"target": target} if target else {}))
+    return SlotModel(encoder=encoder, **parts)
 
 
 def clip_of(pictures: torch.Tensor) -> Clip:
@@ -92,6 +102,8 @@ def frames(seed: int = 0, batch: int = BATCH, time: int = TIME) -> torch.Tensor:
 
 NEEDED = {
     "preheat": {"initializer": "preheated"},
+    "flow_reconstruction": {"decoder": "broadcast_light of flow"},
+    "depth_reconstruction": {"decoder": "broadcast of flow_and_depth"},
     "code_likelihood": {"decoder": "autoregressive"},
     "dvae": {"decoder": "autoregressive"},
 }
@@ -233,7 +245,7 @@ def test_losses_are_finite_scalars_with_gradients(name: str, needed: dict[str, d
     model = make_model(**NEEDED.get(name, {})).train()
     pictures = frames()
     component = make("loss", name, widths_of(model.encoder), **needed.get(name, {}))
-    assert component.target in (None, model.decoder.target)
+    assert component.target in (None, *parts_of(model.decoder.target))
     loss = component(clip_of(pictures), model(pictures), progress=0.5)
     assert loss.shape == ()
     loss.backward()

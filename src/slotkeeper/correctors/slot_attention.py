@@ -33,7 +33,8 @@ class SlotAttention(Corrector):
     they are and get nothing far away. Places follow what a slot wins, as in invariant slot attention (Biza et al. 2023,
     arXiv 2302.04973), keep their velocity between frames, and coast while there is no evidence. `strictness`: what the
     logits lose per squared distance of a token's colour from the slot's own, so that the slot of a hidden object
-    doesn't take a piece of what hides it. Free slots pay no attention.
+    doesn't take a piece of what hides it. Free slots pay no attention. attention_dim: width of queries, keys and
+    values; None for the slots' own.
     """
 
     def __init__(
@@ -49,13 +50,17 @@ class SlotAttention(Corrector):
         window: tuple[float, float] | None = None,
         handicap: float = 2.5,
         strictness: float = 0.0,
+        attention_dim: int | None = None,
     ):
         super().__init__()
+        attention_dim = slot_dim if attention_dim is None else attention_dim
         if not all(1 <= number <= MAX_ITERATIONS for number in (num_iterations_first, num_iterations_next)):
             raise ConfigError(
                 f"corrector.num_iterations_first and num_iterations_next must lie between 1 and {MAX_ITERATIONS}, got "
                 f"{num_iterations_first} and {num_iterations_next}"
             )
+        if attention_dim < 1:
+            raise ConfigError(f"corrector.attention_dim must be at least 1 or null, got {attention_dim}")
         if not epsilon > 0:
             raise ConfigError(f"corrector.epsilon must be positive, got {epsilon}")
         if window is not None and not 0 < window[0] <= window[1]:
@@ -68,13 +73,13 @@ class SlotAttention(Corrector):
         self.window = window
         self.handicap = handicap
         self.strictness = strictness
-        self.scale = slot_dim**-0.5
+        self.scale = attention_dim**-0.5
         self.norm_tokens = nn.LayerNorm(feature_dim)
         self.norm_slots = nn.LayerNorm(slot_dim)
-        self.query = nn.Linear(slot_dim, slot_dim, bias=False)
-        self.key = nn.Linear(feature_dim, slot_dim, bias=False)
-        self.value = nn.Linear(feature_dim, slot_dim, bias=False)
-        self.update = nn.GRUCell(slot_dim, slot_dim)
+        self.query = nn.Linear(slot_dim, attention_dim, bias=False)
+        self.key = nn.Linear(feature_dim, attention_dim, bias=False)
+        self.value = nn.Linear(feature_dim, attention_dim, bias=False)
+        self.update = nn.GRUCell(attention_dim, slot_dim)
         self.mlp = nn.Sequential(nn.LayerNorm(slot_dim), mlp(slot_dim, hidden_dim, slot_dim)) if has_mlp else None
 
     def prepare(self, features: Features) -> Features:

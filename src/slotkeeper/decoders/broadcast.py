@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Literal
 
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
 from slotkeeper.nn.frame_size import require_multiples
 from slotkeeper.nn.positions import position_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
+Rebuilt = Literal["frames", "flow", "depth", "flow_and_depth"]
+_NUM_CHANNELS = {"frames": 3, "flow": 3, "depth": 1, "flow_and_depth": 4}
+_NUM_LAYERS = 4
+
 
 class GridDecoder(Decoder):
-    """Base of decoders that draw each slot alone from a coarse grid, `reduction` times smaller than the picture."""
+    """Base of decoders that draw each slot alone from a coarse grid, `reduction` times smaller than the picture.
+
+    num_channels: of what is rebuilt, without the mask.
+    """
 
     reduction: int
 
-    def __init__(self, *, slot_dim: int):
+    def __init__(self, *, slot_dim: int, target: Rebuilt):
         super().__init__()
+        self.target = target
+        self.num_channels = _NUM_CHANNELS[target]
         self.positions = nn.Linear(2, slot_dim)
 
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:
@@ -33,53 +44,70 @@ class GridDecoder(Decoder):
         placed = slots.flatten(0, 2)[:, None, None] + grid
         drawn = self.draw(placed.permute(0, 3, 1, 2))
         drawn = rearrange(drawn, "(b t s) c h w -> b t s c h w", b=batch, t=time, s=num_slots).float()
-        pictures = drawn[:, :, :, :3] + 0.5
-        masks = drawn[:, :, :, 3].softmax(dim=2)
-        return Decoded(reconstruction=(masks[:, :, :, None] * pictures).sum(dim=2), pictures=pictures, masks=masks)
+        pictures, logits = drawn[:, :, :, :-1], drawn[:, :, :, -1]
+        if self.target == "frames":
+            pictures = pictures + 0.5
+        masks = logits.softmax(dim=2)
+        mixed = (masks[:, :, :, None] * pictures).sum(dim=2)
+        return Decoded(reconstruction=mixed, pictures=pictures, masks=masks, target=self.target)
 
     @abstractmethod
-    def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m 4 h w"]:
-        """RGB around 0 and a mask logit for each slot alone."""
+    def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m e h w"]:
+        """What is rebuilt (RGB around 0) and a mask logit for each slot alone."""
 
 
 class BroadcastDecoder(GridDecoder):
-    """The classic one: three 5x5 transposed convolutions up from an eighth of the size, then a 5x5 convolution.
+    """The classic one: four 5x5 convolutions, of which the first `num_doublings` are transposed and double the size.
 
-    As in SAVi's small config (arXiv 2111.12594, appendix). The last layer has 3 of 4 of all the work. Others write it
-    as a transposed convolution with a stride of 1, which is the same family of functions and slower.
+    With 3 as in SAVi's small config (arXiv 2111.12594, appendix), from an eighth of the size; its last layer has 3 of 4
+    of all the work. Others write it as a transposed convolution with a stride of 1, which is the same family of
+    functions and slower. With 4 as in SAVi's larger ones and SAVi++ (arXiv 2206.07764), from a sixteenth.
+
+    target: "frames"; the "flow" as colours or the logarithm of the "depth", or both at once, see the losses
+    `flow_reconstruction` and `depth_reconstruction`.
     """
 
-    reduction = 8
-
-    def __init__(self, *, slot_dim: int, width: int = 64):
-        super().__init__(slot_dim=slot_dim)
+    def __init__(self, *, slot_dim: int, width: int = 64, num_doublings: int = 3, target: Rebuilt = "frames"):
+        super().__init__(slot_dim=slot_dim, target=target)
+        if not 1 <= num_doublings <= _NUM_LAYERS:
+            raise ConfigError(f"decoder.num_doublings must lie between 1 and {_NUM_LAYERS}, got {num_doublings}")
+        self.reduction = 2**num_doublings
         layers: list[nn.Module] = []
-        for input_width in (slot_dim, width, width):
-            layers += [nn.ConvTranspose2d(input_width, width, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
-        layers += [nn.Conv2d(width, width, 5, padding=2), nn.ReLU(), nn.Conv2d(width, 4, 1)]
-        self.layers = nn.Sequential(*layers)
+        for index in range(_NUM_LAYERS):
+            input_width = slot_dim if index == 0 else width
+            if index < num_doublings:
+                layers.append(nn.ConvTranspose2d(input_width, width, 5, stride=2, padding=2, output_padding=1))
+            else:
+                layers.append(nn.Conv2d(input_width, width, 5, padding=2))
+            layers.append(nn.ReLU())
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, self.num_channels + 1, 1))
 
-    def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m 4 h w"]:
-        """Upsample three times."""
+    def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m e h w"]:
+        """Upsample, then refine."""
         drawn: Tensor = self.layers(placed)
         return drawn
 
 
 class LightBroadcastDecoder(GridDecoder):
-    """A per-cell MLP on a quarter-sized grid, then a pixel shuffle: far cheaper than the classic one."""
+    """A per-cell MLP on a quarter-sized grid, then a pixel shuffle: far cheaper than the classic one.
+
+    target: as `broadcast` has it.
+    """
 
     reduction = 4
 
-    def __init__(self, *, slot_dim: int, width: int = 128, num_layers: int = 3):
-        super().__init__(slot_dim=slot_dim)
+    def __init__(self, *, slot_dim: int, width: int = 128, num_layers: int = 3, target: Rebuilt = "frames"):
+        super().__init__(slot_dim=slot_dim, target=target)
         layers: list[nn.Module] = []
         for index in range(num_layers):
             layers += [nn.Conv2d(slot_dim if index == 0 else width, width, 1), nn.GELU()]
         self.layers = nn.Sequential(
-            *layers, nn.Conv2d(width, 4 * self.reduction**2, 1), nn.PixelShuffle(self.reduction)
+            *layers,
+            nn.Conv2d(width, (self.num_channels + 1) * self.reduction**2, 1),
+            nn.PixelShuffle(self.reduction),
         )
 
-    def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m 4 h w"]:
+    def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m e h w"]:
         """Each cell of the grid draws its own patch."""
         drawn: Tensor = self.layers(placed)
         return drawn

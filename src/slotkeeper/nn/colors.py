@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,3 +21,19 @@ def weighted_colors(
     """
     directions = colors / (colors.norm(dim=-1, keepdim=True) + _DARKEST)
     return torch.cat((directions * hue_weight**0.5, colors * color_weight**0.5), dim=-1)
+
+
+def flow_colors(flow: Float[Tensor, "b t 2 h w"], full_speed: float) -> Float[Tensor, "b t 3 h w"]:
+    """Flow as RGB in [0, 1]: the hue is its direction, the saturation its speed; what rests is white.
+
+    As in SAVi's code, from HSV with a value of 1: hue (atan2(y, x) / pi + 1) / 2, so that what goes left is red, and
+    down violet. flow: x and y in pixels. full_speed: share of the picture's diagonal from which on colours are full.
+    """
+    horizontal, vertical = flow.unbind(dim=2)
+    diagonal = math.hypot(flow.shape[-2], flow.shape[-1])
+    saturation = (torch.hypot(horizontal, vertical) / (full_speed * diagonal)).clamp(max=1)
+    sextant = 3 * (torch.atan2(vertical, horizontal) / math.pi + 1)
+    red = (sextant - 3).abs() - 1
+    green, blue = 2 - (sextant - 2).abs(), 2 - (sextant - 4).abs()
+    hue = torch.stack((red, green, blue), dim=2).clamp(0, 1)
+    return 1 - saturation[:, :, None] * (1 - hue)

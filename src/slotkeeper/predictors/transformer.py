@@ -6,11 +6,11 @@ from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Predictor
 from slotkeeper.nn.blocks import mlp
+from slotkeeper.nn.self_attention import exchanged
 from slotkeeper.noise import VideoNoise
 from slotkeeper.types import PastFrames
 
@@ -20,7 +20,8 @@ class TransformerPredictor(Predictor):
 
     norm: "pre" normalises what each of the two reads; "post", as SAVi does, each one's sum, so that
     predicted slots are always in range. has_output_norm: with "pre", one more layer norm at the end, which
-    keeps slots in range over many more frames than the clips of training have.
+    keeps slots in range over many more frames than the clips of training have. attention_dim: of queries, keys and
+    values, all heads together; None for the slots' own width.
     """
 
     def __init__(
@@ -31,17 +32,21 @@ class TransformerPredictor(Predictor):
         hidden_dim: int = 128,
         norm: Literal["pre", "post"] = "pre",
         has_output_norm: bool = False,
+        attention_dim: int | None = None,
     ):
         super().__init__()
-        if num_heads < 1 or slot_dim % num_heads:
-            raise ConfigError(f"predictor.num_heads must divide slot_dim {slot_dim}, got {num_heads}")
+        owner, attention_dim = (
+            ("slot_dim", slot_dim) if attention_dim is None else ("predictor.attention_dim", attention_dim)
+        )
+        if num_heads < 1 or attention_dim < 1 or attention_dim % num_heads:
+            raise ConfigError(f"predictor.num_heads must divide {owner} {attention_dim}, got {num_heads}")
         if norm == "post" and has_output_norm:
             raise ConfigError("predictor.norm 'post' ends with a layer norm already; leave has_output_norm out")
         self.num_heads = num_heads
         self.norm = norm
         self.norm_attention = nn.LayerNorm(slot_dim)
-        self.queries_keys_values = nn.Linear(slot_dim, 3 * slot_dim)
-        self.merge = nn.Linear(slot_dim, slot_dim)
+        self.queries_keys_values = nn.Linear(slot_dim, 3 * attention_dim)
+        self.merge = nn.Linear(attention_dim, slot_dim)
         is_post = norm == "post"
         self.norm_output = nn.LayerNorm(slot_dim) if has_output_norm or is_post else nn.Identity()
         self.mlp = nn.Sequential(
@@ -65,9 +70,4 @@ class TransformerPredictor(Predictor):
 
     def _exchanged(self, slots: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """Multi-head self-attention."""
-        batch, num_slots, slot_dim = slots.shape
-        projected = self.queries_keys_values(slots)
-        query, key, value = projected.view(batch, num_slots, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        merged: Tensor = self.merge(mixed.transpose(1, 2).reshape(batch, num_slots, slot_dim))
-        return merged
+        return exchanged(slots, self.num_heads, self.queries_keys_values, self.merge)
