@@ -9,6 +9,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.hardware import choose_device
@@ -47,9 +49,7 @@ def make_fabric(device: torch.device, precision: str, processes: Processes) -> F
         accelerator=device.type,
         devices=1 if device.index is None else [device.index],
         num_nodes=processes.world_size,
-        # Which weights a step uses depends on the components and on the clip's length. Buffers, frozen backbones among
-        # them, don't change in training, so they aren't sent around in every step.
-        strategy="auto" if processes.is_alone else DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+        strategy="auto" if processes.is_alone else _DataParallel(),
         precision=_PRECISION[precision],  # type: ignore[arg-type]
         plugins=[environment],
     )
@@ -58,6 +58,19 @@ def make_fabric(device: torch.device, precision: str, processes: Processes) -> F
             torch.cuda.set_device(device)
         fabric.launch()
     return fabric
+
+
+class _DataParallel(DDPStrategy):
+    """DDP for models whose used weights depend on components and on the clip's length, and whose buffers stay."""
+
+    def __init__(self) -> None:
+        super().__init__(find_unused_parameters=True)
+
+    def setup_module(self, module: nn.Module) -> DistributedDataParallel:
+        """Wrap it; buffers, a frozen backbone among them, are sent around once and not in every step."""
+        wrapped = super().setup_module(module)
+        wrapped.broadcast_buffers = False
+        return wrapped
 
 
 class _Launched(ClusterEnvironment):
