@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 
@@ -64,5 +64,5 @@ def parse_facts(raw: Any, key: str) -> FeatureFacts:
         size=(count_of(raw, "height", key, least=1), count_of(raw, "width", key, least=1)),
         num_tokens=count_of(raw, "num_tokens", key, least=1),
         width=count_of(raw, "token_width", key, least=1),
-        precision=cast(FeaturePrecision, precision),
+        precision=precision,
     )
