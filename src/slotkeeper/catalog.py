@@ -36,6 +36,8 @@ DECODERS = {
     "broadcast_light": "slotkeeper.decoders.broadcast:LightBroadcastDecoder",
     "layered": "slotkeeper.decoders.layered:LayeredDecoder",
     "nem": "slotkeeper.decoders.nem:NemDecoder",
+    "patch_mlp": "slotkeeper.decoders.patch_mlp:PatchMlpDecoder",
+    "slot_mixer": "slotkeeper.decoders.slot_mixer:SlotMixerDecoder",
 }
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
@@ -47,6 +49,8 @@ LOSSES = {
     "nem": "slotkeeper.losses.nem:NemLoss",
     "future_prediction": "slotkeeper.losses.future:FuturePrediction",
     "perceptual": "slotkeeper.losses.perceptual:PerceptualDifference",
+    "feature_reconstruction": "slotkeeper.losses.features:FeatureReconstruction",
+    "feature_similarity": "slotkeeper.losses.features:FeatureSimilarity",
     "slot_contrast": "slotkeeper.losses.slot_contrast:SlotContrast",
 }
 FAMILIES = {

@@ -142,10 +142,12 @@ class Decoder(nn.Module, ABC):
     """Slots of all frames at once to pictures and masks.
 
     target: what it rebuilds, the same as in what it returns. draws_each: it draws each slot's picture alone.
+    has_similarities: it foresees where the like of each token will be.
     """
 
     target: Target = "frames"
     draws_each: bool = True
+    has_similarities: bool = False
 
     @abstractmethod
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:

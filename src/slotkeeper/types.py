@@ -182,13 +182,15 @@ class Decoded:
     """What the slots rebuild; masks sum to 1 over s, and may be coarser than the frames.
 
     target: what it is. reconstruction: the mask-weighted sum of the pictures, or however the decoder mixes. pictures:
-    each slot's own before mixing; None in decoders that mix slots before they draw.
+    each slot's own before mixing; None in decoders that mix slots before they draw. similarities: logits, for each
+    token's place, of where in a later frame its like will be; None in decoders that don't foresee it.
     """
 
     reconstruction: Float[Tensor, "b t c y x"]
     pictures: Float[Tensor, "b t s c y x"] | None
     masks: Float[Tensor, "b t s h w"]
     target: Target = "frames"
+    similarities: Float[Tensor, "b t n n"] | None = None
 
     @property
     def drawn(self) -> Float[Tensor, "b t s c y x"]:
