@@ -49,6 +49,53 @@ class Encoder(nn.Module, ABC):
         """Encode frames in [0, 1]; `state` is what the previous call returned for the same videos."""
 
 
+class BackboneEncoder(Encoder):
+    """An encoder on a pretrained backbone: frames to the backbone's targets, then targets to features.
+
+    Between the two lies all that is trained, so what a frozen backbone makes of a video can be computed once and kept.
+    Each frame is seen alone. is_frozen: the backbone is not trained; only then features have targets, since a moving
+    backbone could make them easy to rebuild by making all of them alike. label: what results on these features are
+    called, such as "ImageNet-supervised features".
+    """
+
+    is_frozen: bool
+    label: str
+
+    @abstractmethod
+    def grid_of(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the targets of frames of this size.
+
+        Raises:
+            ConfigError: the backbone takes no frames of this size.
+        """
+
+    @abstractmethod
+    def targets_of(
+        self, frames: Float[Tensor, "b t 3 h w"]
+    ) -> tuple[Float[Tensor, "b t n target_dim"], tuple[int, int]]:
+        """What the backbone makes of frames in [0, 1], in float32, and its grid; no gradient if it is frozen."""
+
+    @abstractmethod
+    def from_targets(
+        self, targets: Float[Tensor, "b t n target_dim"], grid: tuple[int, int], frames: Float[Tensor, "b t 3 h w"]
+    ) -> Features:
+        """Features of these frames, whose targets are given, of any floating type."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Equal for two encoders if and only if their frozen backbones make the same targets of the same frames.
+
+        It names the backbone, its settings and the SHA-256 of its weights, and can be read.
+        """
+
+    def forward(
+        self, frames: Float[Tensor, "b t 3 h w"], state: EncoderState | None = None
+    ) -> tuple[Features, EncoderState | None]:
+        """Both in order; there is no state."""
+        targets, grid = self.targets_of(frames)
+        return self.from_targets(targets, grid, frames), None
+
+
 class Initializer(nn.Module, ABC):
     """First slots of a video, or of each of its frames where the model has no recurrence.
 

@@ -32,6 +32,7 @@ BATCH, TIME, SIZE = 3, 4, (32, 48)
 PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
     ("encoder", "savi"): {"decoder": "broadcast"},
+    ("encoder", "cnn_pretrained"): {"decoder": "broadcast"},
 }
 """What a component can't do without."""
 

@@ -6,10 +6,12 @@ padded as in TensorFlow, where they were trained.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slotkeeper.nn.trunk_weights import read_packaged_weights, read_trunk_weights
 from slotkeeper.nn.trunks import Trunk
 
 _EPSILON = 1e-3
@@ -27,8 +29,8 @@ _STAGES = (  # blocks, kernel, stride, expansion, width
 class EfficientNetLite0Trunk(Trunk):
     """Sixteen blocks, read at the end of each of the five sizes (1/2 to 1/32 of the picture)."""
 
-    channels = (16, 24, 40, 112, 320)
-    read_after = (0, 2, 4, 10, 15)
+    channels: tuple[int, ...] = (16, 24, 40, 112, 320)
+    read_after: tuple[int, ...] = (0, 2, 4, 10, 15)
     min_side = 32
     shift = (127 / 255, 127 / 255, 127 / 255)
     scale = (128 / 255, 128 / 255, 128 / 255)
@@ -55,6 +57,33 @@ class EfficientNetLite0Trunk(Trunk):
             if index in self.read_after:
                 seen.append(picture)
         return seen
+
+    def end_at(self, stride: int) -> None:
+        """Leave out all blocks after the last one whose tokens are `stride` pixels apart: a power of 2 up to 32."""
+        num_stages = stride.bit_length() - 1
+        assert 2 <= stride == 2**num_stages
+        assert num_stages <= len(self.read_after)
+        self.channels, self.read_after = self.channels[:num_stages], self.read_after[:num_stages]
+        self.blocks = self.blocks[: self.read_after[-1] + 1]
+
+
+def load_efficientnet(trunk_weights: str | None, *, owner: str, extra: str) -> EfficientNetLite0Trunk:
+    """The network with the weights of a safetensors file, or where that is None with those of the installed package.
+
+    owner, extra: who needs the package and what installs it, for the sentence that says that it is missing.
+
+    Raises:
+        ConfigError: no file is given and the package isn't installed.
+        CheckpointError: the file is missing, damaged, a pickle, or doesn't fit.
+    """
+    with torch.device("meta"):  # no time and no random numbers for weights that are replaced at once
+        trunk = EfficientNetLite0Trunk()
+    if trunk_weights is None:
+        weights = read_packaged_weights(trunk, owner=owner, extra=extra)
+    else:
+        weights = read_trunk_weights("efficientnet_lite0", trunk, trunk_weights)
+    trunk.load_state_dict(weights, assign=True)
+    return trunk
 
 
 class InvertedBottleneck(nn.Module):

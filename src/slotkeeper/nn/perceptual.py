@@ -9,16 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from slotkeeper.nn.efficientnet import EfficientNetLite0Trunk
-from slotkeeper.nn.trunk_weights import read_heads, read_packaged_weights, read_trunk_weights
+from slotkeeper.nn.efficientnet import load_efficientnet
+from slotkeeper.nn.trunk_weights import read_heads, read_trunk_weights
 from slotkeeper.nn.trunks import AlexNetTrunk, SqueezeNetTrunk, Trunk, VggTrunk
 
 Backbone = Literal["alex", "vgg", "squeeze", "efficientnet_lite0"]
-_TRUNKS: dict[Backbone, type[Trunk]] = {
+_TRUNKS: dict[str, type[Trunk]] = {
     "alex": AlexNetTrunk,
     "vgg": VggTrunk,
     "squeeze": SqueezeNetTrunk,
-    "efficientnet_lite0": EfficientNetLite0Trunk,
 }
 _EPSILON = 1e-8
 """Below the root of the squared length of features, so that black regions have finite gradients."""
@@ -70,13 +69,10 @@ def load_perceptual_distance(backbone: Backbone, trunk_weights: str | None = Non
         ConfigError: no file is given where one is needed, or the package isn't installed.
         CheckpointError: a file is missing, damaged, a pickle, or doesn't fit the trunk.
     """
-    kind = _TRUNKS[backbone]
+    if backbone == "efficientnet_lite0":
+        owner = "backbone 'efficientnet_lite0' of loss 'perceptual'"
+        return PerceptualDistance(load_efficientnet(trunk_weights, owner=owner, extra="perceptual"))
     with torch.device("meta"):  # no time and no random numbers for weights that are replaced at once
-        trunk = kind()
-    if backbone == "efficientnet_lite0" and trunk_weights is None:
-        weights = read_packaged_weights(trunk)
-    else:
-        weights = read_trunk_weights(backbone, trunk, trunk_weights)
-    trunk.load_state_dict(weights, assign=True)
-    heads = None if backbone == "efficientnet_lite0" else read_heads(backbone)
-    return PerceptualDistance(trunk, heads)
+        trunk = _TRUNKS[backbone]()
+    trunk.load_state_dict(read_trunk_weights(backbone, trunk, trunk_weights), assign=True)
+    return PerceptualDistance(trunk, read_heads(backbone))

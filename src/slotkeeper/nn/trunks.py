@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from slotkeeper.nn.frozen import freeze
+
 _Trunk = TypeVar("_Trunk", bound="Trunk")
 
 
@@ -46,12 +48,8 @@ class Trunk(nn.Module, ABC):
         return super().train(False)
 
     def freeze(self) -> None:
-        """Make buffers of all parameters: they still move between devices, but are neither trained nor saved."""
-        for part in self.modules():
-            for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
-                delattr(part, name)
-                part.register_buffer(name, value.detach(), persistent=False)
-        self.eval()
+        """Neither train nor save it, see `slotkeeper.nn.frozen.freeze`."""
+        freeze(self)
 
 
 class LayeredTrunk(Trunk):
