@@ -25,6 +25,7 @@ WIDTHS = {
     "has_guess": True,
     "means_dim": 3,
     "target_dim": 20,
+    "has_similarities": True,
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
@@ -33,6 +34,8 @@ PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
     ("encoder", "savi"): {"decoder": "broadcast"},
     ("encoder", "cnn_pretrained"): {"decoder": "broadcast"},
+    ("decoder", "patch_mlp"): {"encoder": "cnn_pretrained"},
+    ("decoder", "slot_mixer"): {"encoder": "cnn_pretrained"},
 }
 """What a component can't do without."""
 
@@ -42,7 +45,8 @@ def make(family: str, name: str, widths: dict[str, int] = WIDTHS, **settings: An
     component = find_component(family, name)
     wanted = inspect.signature(component).parameters
     torch.manual_seed(0)
-    return component(**{width: value for width, value in widths.items() if width in wanted}, **settings)
+    wired = {width: value for width, value in widths.items() if width in wanted}
+    return component(**wired | SETTINGS.get((family, name), {}) | settings)
 
 
 def widths_of(encoder: Encoder) -> dict[str, int]:
@@ -80,8 +84,17 @@ def frames(seed: int = 0, batch: int = BATCH, time: int = TIME) -> torch.Tensor:
     return torch.rand(batch, time, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-NEEDED = {"preheat": {"initializer": "preheated"}}
+NEEDED = {
+    "preheat": {"initializer": "preheated"},
+    "feature_reconstruction": {"encoder": "cnn_pretrained", "decoder": "patch_mlp"},
+    "feature_similarity": {"encoder": "cnn_pretrained", "decoder": "slot_mixer"},
+}
 """Losses that work with certain components only."""
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
+    ("decoder", "patch_mlp"): {"grid": (4, 6), "hidden_dim": 32},
+    ("decoder", "slot_mixer"): {"grid": (5, 7), "hidden_dim": 32, "has_similarities": True},
+}
+"""Of components whose defaults are too large here, or leave out what is to be tested."""
 
 
 def given_to(model: SlotModel) -> GivenStart | None:
@@ -138,6 +151,8 @@ def test_gradients_are_finite_and_reach_every_parameter(model: SlotModel):
     total = (output.decoded.reconstruction * weights).sum()
     if output.trajectory.guesses is not None:  # what makes a guess learns from it alone
         total = total + output.trajectory.guesses.square().sum()
+    if output.decoded.similarities is not None:
+        total = total + output.decoded.similarities.square().sum()
     total.backward()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:  # a frozen backbone

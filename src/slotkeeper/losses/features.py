@@ -16,20 +16,27 @@ from slotkeeper.types import Clip, VideoOutput
 class FeatureReconstruction(Loss):
     """Mean squared error between decoded features and the backbone's (DINOSAUR, Seitzer et al. 2023, arXiv 2209.14860).
 
-    No gradient flows into the backbone's, which would make them easier to rebuild instead.
+    No gradient flows into the backbone's, which would make them easier to rebuild instead. is_normalized: rebuild them
+    with mean 0 and variance 1 over each token's values (as masked autoencoders do with pixels, arXiv 2111.06377,
+    section 3); for backbones that don't end with a layer norm, of whose values some are a hundred times larger than
+    others. The papers rebuild them as they are.
     """
 
     is_per_frame = True
     target = "features"
 
-    def __init__(self, *, target_dim: int):
+    def __init__(self, *, target_dim: int, is_normalized: bool = False):
         super().__init__()
         _require_targets("feature_reconstruction", target_dim)
+        self.is_normalized = is_normalized
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time, places and values."""
+        targets = _targets(output)
+        if self.is_normalized:
+            targets = functional.layer_norm(targets, targets.shape[-1:])
         rebuilt = rearrange(output.decoded.reconstruction, "b t f h w -> b t (h w) f")
-        return (rebuilt - _targets(output)).square().mean()
+        return (rebuilt - targets).square().mean()
 
 
 class FeatureSimilarity(Loss):
