@@ -14,6 +14,7 @@ ENCODERS = {
     "conv_lstm": "slotkeeper.encoders.conv_lstm:ConvLstmEncoder",
     "pixels": "slotkeeper.encoders.pixels:PixelEncoder",
     "savi": "slotkeeper.encoders.savi:SaviEncoder",
+    "vit": "slotkeeper.encoders.vit:VitEncoder",
     "cnn_pretrained": "slotkeeper.encoders.cnn_pretrained:PretrainedCnnEncoder",
 }
 INITIALIZERS = {

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos, start_from_segments
 from slotkeeper.errors import DamagedModelError, DataError, counted
+from slotkeeper.interfaces import BackboneEncoder
 from slotkeeper.metrics.health import effective_slots, mask_entropy, mask_swap_rate
 from slotkeeper.metrics.prediction import psnr
 from slotkeeper.model import SlotModel
@@ -103,6 +104,7 @@ def evaluate(
     protocol = Protocol(
         resize=_RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}"),
         conditioning=_conditioning(model),
+        features=model.encoder.label if isinstance(model.encoder, BackboneEncoder) else None,
         seeds=seeds,
     )
     gathered = _Gathered(model.to(device).eval(), torch.device(device), protocol)

@@ -83,7 +83,7 @@ class BackboneEncoder(Encoder):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Equal for two encoders if and only if their frozen backbones make the same targets of the same frames.
+        """Two encoders of one fingerprint, frozen, make the same targets of the same frames.
 
         It names the backbone, its settings and the SHA-256 of its weights, and can be read.
         """

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from random_trunks import write_random_weights
+from tiny_vits import tiny_vit
 
 from slotkeeper.catalog import FAMILIES, find_component
 from slotkeeper.errors import ConfigError
@@ -33,6 +34,7 @@ BATCH, TIME, SIZE = 3, 4, (32, 48)
 PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
     ("encoder", "savi"): {"decoder": "broadcast"},
+    ("encoder", "vit"): {"decoder": "broadcast"},
     ("encoder", "cnn_pretrained"): {"decoder": "broadcast"},
     ("decoder", "patch_mlp"): {"encoder": "cnn_pretrained"},
     ("decoder", "slot_mixer"): {"encoder": "cnn_pretrained"},
@@ -40,8 +42,14 @@ PARTNERS: dict[tuple[str, str], dict[str, str]] = {
 """What a component can't do without."""
 
 
+def files_of(family: str, name: str) -> dict[str, Any]:
+    """Settings that name files which a component can't do without."""
+    return {"weights": str(tiny_vit())} if (family, name) == ("encoder", "vit") else {}
+
+
 def make(family: str, name: str, widths: dict[str, int] = WIDTHS, **settings: Any) -> Any:
     """A component with these widths, as far as its constructor names them."""
+    settings = files_of(family, name) | settings
     component = find_component(family, name)
     wanted = inspect.signature(component).parameters
     torch.manual_seed(0)

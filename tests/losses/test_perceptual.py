@@ -124,6 +124,11 @@ def test_half_precision_around_it_changes_nothing(distance: PerceptualDistance):
     torch.testing.assert_close(inside, distance(first, second))
 
 
+def test_a_loss_on_frozen_weights_is_restored_from_nothing():
+    for backbone in TRUNKS:
+        PerceptualDistance(random_trunk(backbone)).load_state_dict({})
+
+
 @pytest.mark.parametrize("backbone", PUBLISHED_FILES)
 def test_the_smallest_picture_is_known(backbone: str):
     trunk = random_trunk(backbone)

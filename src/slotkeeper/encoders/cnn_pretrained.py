@@ -10,6 +10,7 @@ from torch import Tensor
 
 from slotkeeper.encoders.pretrained import PretrainedEncoder
 from slotkeeper.nn.efficientnet import load_efficientnet
+from slotkeeper.nn.frozen import weights_sha256
 
 
 class PretrainedCnnEncoder(PretrainedEncoder):
@@ -39,6 +40,7 @@ class PretrainedCnnEncoder(PretrainedEncoder):
         super().__init__(
             backbone=trunk.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
             description=f"EfficientNet-Lite0, stride {stride}",
+            weights_sha256=weights_sha256(trunk),
             stride=stride,
             target_dim=trunk.channels[-1],
             feature_dim=feature_dim,

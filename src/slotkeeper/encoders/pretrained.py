@@ -15,7 +15,7 @@ from slotkeeper.errors import CheckpointError
 from slotkeeper.interfaces import BackboneEncoder
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.frame_size import require_multiples
-from slotkeeper.nn.frozen import freeze, weights_sha256
+from slotkeeper.nn.frozen import freeze
 from slotkeeper.nn.positions import position_grid
 from slotkeeper.types import Features
 
@@ -29,9 +29,9 @@ class PretrainedEncoder(BackboneEncoder):
     without gradient and is not part of the saved weights: it is read again from where it came from, and must then be
     the same, which the saved `backbone_hash` tells. Fine-tuned, it is trained and saved like the rest.
 
-    name: as in the catalogue, for errors. description: backbone and settings, for the fingerprint. stride: pixels of a
-    token's side. hidden_dim: of the MLP; None is twice the backbone's width. has_positions: a linear map of each
-    token's place is added before the MLP.
+    name: as in the catalogue, for errors. description, weights_sha256: backbone and settings, and hash of the weights,
+    for the fingerprint. stride: pixels of a token's side. hidden_dim: of the MLP; None is twice the backbone's width.
+    has_positions: a linear map of each token's place is added before the MLP.
     """
 
     name: str
@@ -41,6 +41,7 @@ class PretrainedEncoder(BackboneEncoder):
         *,
         backbone: nn.Module,
         description: str,
+        weights_sha256: str,
         stride: int,
         target_dim: int,
         feature_dim: int,
@@ -56,11 +57,10 @@ class PretrainedEncoder(BackboneEncoder):
         self.is_frozen = is_frozen
         self.target_dim = target_dim if is_frozen else 0
         self.backbone = backbone.eval()
-        self._fingerprint = f"{description}, sha256 {weights_sha256(backbone)}"
+        self._fingerprint = f"{description}, sha256 {weights_sha256}"
         if is_frozen:
             freeze(backbone)
-            digest = bytes.fromhex(self._fingerprint[-64:])
-            self.register_buffer("backbone_hash", torch.tensor(list(digest), dtype=torch.uint8))
+            self.register_buffer("backbone_hash", torch.tensor(list(bytes.fromhex(weights_sha256)), dtype=torch.uint8))
         self.norm = nn.LayerNorm(target_dim)
         self.positions = nn.Linear(2, target_dim) if has_positions else None
         self.head = mlp(target_dim, hidden_dim, feature_dim)

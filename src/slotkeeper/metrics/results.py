@@ -74,7 +74,8 @@ class Protocol:
     """How scores were made; without it a score means nothing.
 
     num_videos, clip_length (frames, or the least and the most) and mask_resolution (height x width of the truth, as
-    "64x64") are filled in from the videos. seeds: of the models that were scored, if any.
+    "64x64") are filled in from the videos. features: the pretrained ones that the models stand on, if any. seeds: of
+    the models that were scored, if any.
     """
 
     per_frame: str = "mean over the frames that show a true object"
@@ -89,6 +90,7 @@ class Protocol:
     background: str = ""
     void_label: int | None = None
     conditioning: str = "none"
+    features: str | None = None
     num_videos: int = 0
     seeds: tuple[int, ...] = ()
 

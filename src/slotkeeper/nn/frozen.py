@@ -17,6 +17,8 @@ def freeze(network: nn.Module) -> None:
         for name, value in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
             delattr(part, name)
             part.register_buffer(name, value.detach(), persistent=False)
+        if isinstance(part, nn.BatchNorm2d):
+            part.track_running_stats = False  # or loading the model around it would ask for a count of batches
     network.eval()
 
 

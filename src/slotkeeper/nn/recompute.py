@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from slotkeeper.interfaces import Decoder, Encoder, Loss
+from slotkeeper.interfaces import BackboneEncoder, Decoder, Encoder, Loss
 from slotkeeper.types import Clip, Decoded, EncoderState, Features, SlotTrajectory, VideoOutput
 
 _Made = TypeVar("_Made")
@@ -33,10 +33,13 @@ def recomputed(make: Callable[..., _Made], *inputs: Any) -> _Made:
 def encode_by_frame(
     encoder: Encoder, frames: Float[Tensor, "b t 3 h w"], state: EncoderState | None
 ) -> tuple[Features, EncoderState | None]:
-    """As the encoder does it."""
+    """As the encoder does it; a frozen backbone has no gradient, so it runs once."""
     parts = []
     for frame in frames.split(1, dim=1):
-        features, state = recomputed(encoder, frame, state)
+        if isinstance(encoder, BackboneEncoder) and encoder.is_frozen:
+            features = recomputed(encoder.from_targets, *encoder.targets_of(frame), frame)
+        else:
+            features, state = recomputed(encoder, frame, state)
         parts.append(features)
     return _joined(parts), state
 

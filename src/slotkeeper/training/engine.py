@@ -47,8 +47,9 @@ def make_fabric(device: torch.device, precision: str, processes: Processes) -> F
         accelerator=device.type,
         devices=1 if device.index is None else [device.index],
         num_nodes=processes.world_size,
-        # Which weights a step uses depends on the components and on the clip's length.
-        strategy="auto" if processes.is_alone else DDPStrategy(find_unused_parameters=True),
+        # Which weights a step uses depends on the components and on the clip's length. Buffers, frozen backbones among
+        # them, don't change in training, so they aren't sent around in every step.
+        strategy="auto" if processes.is_alone else DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
         precision=_PRECISION[precision],  # type: ignore[arg-type]
         plugins=[environment],
     )
