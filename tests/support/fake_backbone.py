@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from slotkeeper.encoders.pretrained import PretrainedEncoder
+from slotkeeper.nn.frozen import weights_sha256
 
 
 class _RandomPatches(nn.Module):
@@ -34,9 +35,11 @@ class FakeBackboneEncoder(PretrainedEncoder):
         hidden_dim: int | None = None,
         has_positions: bool = False,
     ):
+        backbone = _RandomPatches(stride, width)
         super().__init__(
-            backbone=_RandomPatches(stride, width),
+            backbone=backbone,
             description="random patches",
+            weights_sha256=weights_sha256(backbone),
             stride=stride,
             target_dim=width,
             feature_dim=feature_dim,
