@@ -70,7 +70,7 @@ def test_what_lies_above_the_layer_is_not_even_read(tmp_path: Path):
     weights = {name: value for name, value in load_file(path).items() if not name.startswith(above)}
     save_file(weights, path)
     assert torch.equal(tokens_of(folder, layer=2), tokens_of(tiny_vit("vit_mae"), layer=2))
-    with pytest.raises(CheckpointError, match="doesn't hold the whole MAE .*: layers.2.* are missing"):
+    with pytest.raises(CheckpointError, match=r"doesn't hold the whole MAE .*: layers.2.* are missing"):
         tokens_of(folder)
 
 

@@ -13,7 +13,6 @@ from torch.nn import functional
 from slotkeeper.encoders.grid import require_at_least
 from slotkeeper.errors import CheckpointError
 from slotkeeper.interfaces import BackboneEncoder
-from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.frame_size import require_multiples
 from slotkeeper.nn.frozen import freeze
 from slotkeeper.nn.positions import position_grid
@@ -23,7 +22,7 @@ _Encoder = TypeVar("_Encoder", bound="PretrainedEncoder")
 
 
 class PretrainedEncoder(BackboneEncoder):
-    """Base: a backbone, then a layer norm and an MLP for each token (DINOSAUR, arXiv 2209.14860, appendix; VideoSAUR).
+    """Base: a backbone, then a layer norm and a ReLU MLP for each token (DINOSAUR, arXiv 2209.14860; VideoSAUR).
 
     The backbone is always in evaluation mode: without dropout, and without statistics of the batch. Frozen, it runs
     without gradient and is not part of the saved weights: it is read again from where it came from, and must then be
@@ -63,7 +62,7 @@ class PretrainedEncoder(BackboneEncoder):
             self.register_buffer("backbone_hash", torch.tensor(list(bytes.fromhex(weights_sha256)), dtype=torch.uint8))
         self.norm = nn.LayerNorm(target_dim)
         self.positions = nn.Linear(2, target_dim) if has_positions else None
-        self.head = mlp(target_dim, hidden_dim, feature_dim)
+        self.head = nn.Sequential(nn.Linear(target_dim, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, feature_dim))
 
     @abstractmethod
     def look(self, pictures: Float[Tensor, "m 3 h w"]) -> Float[Tensor, "m n f"]:
