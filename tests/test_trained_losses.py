@@ -23,7 +23,7 @@ from slotkeeper.training.optimizer import make_optimizer
 from slotkeeper.training.step import TrainingStep
 
 LOSSES = [name for name in FAMILIES["loss"] if find_component("loss", name).target in (None, "frames")]
-"""Those of decoders that rebuild frames."""
+"""Those that fit one model; what rebuilds something else is tested with its systems."""
 
 
 @pytest.fixture(scope="module")

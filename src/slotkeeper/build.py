@@ -27,7 +27,16 @@ _WIDTHS = {
     "corrector": ("num_slots", "slot_dim", "feature_dim"),
     "predictor": ("num_slots", "slot_dim", "feature_dim"),
     "decoder": ("num_slots", "slot_dim", "feature_dim", "pixel_dim", "target_dim", "num_background", "means_dim"),
-    "loss": ("num_slots", "slot_dim", "feature_dim", "target_dim", "num_codes", "num_background", "has_guess"),
+    "loss": (
+        "num_slots",
+        "slot_dim",
+        "feature_dim",
+        "target_dim",
+        "num_codes",
+        "num_background",
+        "has_guess",
+        "has_similarities",
+    ),
 }
 """What each family is told about the rest of the model, where its constructor names it."""
 
@@ -162,6 +171,7 @@ def _widths(config: Config, model: SlotModel) -> dict[str, int]:
         "num_codes": model.decoder.num_codes,
         "num_background": model.initializer.num_background,
         "has_guess": model.initializer.has_guess,
+        "has_similarities": model.decoder.has_similarities,
     }
 
 

@@ -41,6 +41,8 @@ DECODERS = {
     "layered": "slotkeeper.decoders.layered:LayeredDecoder",
     "nem": "slotkeeper.decoders.nem:NemDecoder",
     "autoregressive": "slotkeeper.decoders.autoregressive:AutoregressiveDecoder",
+    "patch_mlp": "slotkeeper.decoders.patch_mlp:PatchMlpDecoder",
+    "slot_mixer": "slotkeeper.decoders.slot_mixer:SlotMixerDecoder",
 }
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
@@ -54,6 +56,8 @@ LOSSES = {
     "nem": "slotkeeper.losses.nem:NemLoss",
     "future_prediction": "slotkeeper.losses.future:FuturePrediction",
     "perceptual": "slotkeeper.losses.perceptual:PerceptualDifference",
+    "feature_reconstruction": "slotkeeper.losses.features:FeatureReconstruction",
+    "feature_similarity": "slotkeeper.losses.features:FeatureSimilarity",
     "slot_contrast": "slotkeeper.losses.slot_contrast:SlotContrast",
     "code_likelihood": "slotkeeper.losses.codes:CodeLikelihood",
     "dvae": "slotkeeper.losses.codes:DiscreteAutoencoder",

@@ -189,13 +189,14 @@ class Decoder(nn.Module, ABC):
     """Slots of all frames at once to pictures and masks.
 
     target: what it rebuilds, the same as in what it returns. draws_each: it draws each slot's picture alone. num_codes:
-    of the vocabulary where codes are rebuilt, 0 elsewhere. What is random in training comes from the trajectory's
-    `noise_seeds`; evaluation draws nothing.
+    of the vocabulary where codes are rebuilt, 0 elsewhere. has_similarities: it foresees where the like of each token
+    will be. What is random in training comes from the trajectory's `noise_seeds`; evaluation draws nothing.
     """
 
     target: Target = "frames"
     draws_each: bool = True
     num_codes: int = 0
+    has_similarities: bool = False
 
     @abstractmethod
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:

@@ -206,7 +206,8 @@ class Decoded:
     target: what it is. reconstruction: the mask-weighted sum of the pictures, or however the decoder mixes. pictures:
     each slot's own before mixing; None in decoders that mix slots before they draw. code_scores: where codes are
     rebuilt, what each of v codes scored at each place of the picture: its log-probability, in training plus noise; the
-    best one is the place's code. No gradient reaches the scores from the reconstruction.
+    best one is the place's code. No gradient reaches the scores from the reconstruction. similarities: logits, for each
+    token's place, of where in a later frame its like will be; None in decoders that don't foresee it.
     """
 
     reconstruction: Float[Tensor, "b t c y x"]
@@ -214,6 +215,7 @@ class Decoded:
     masks: Float[Tensor, "b t s h w"]
     target: Target = "frames"
     code_scores: Float[Tensor, "b t v rows columns"] | None = None
+    similarities: Float[Tensor, "b t n n"] | None = None
 
     @property
     def drawn(self) -> Float[Tensor, "b t s c y x"]:

@@ -27,6 +27,7 @@ WIDTHS = {
     "means_dim": 3,
     "target_dim": 20,
     "num_codes": 24,
+    "has_similarities": True,
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
@@ -43,6 +44,8 @@ PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("encoder", "cnn_pretrained"): {"decoder": "broadcast"},
     ("encoder", "resnet_transformer"): {"decoder": "broadcast"},
     ("encoder", "steve"): {"decoder": "autoregressive"},
+    ("decoder", "patch_mlp"): {"encoder": "cnn_pretrained"},
+    ("decoder", "slot_mixer"): {"encoder": "cnn_pretrained"},
 }
 """What a component can't do without."""
 
@@ -60,6 +63,8 @@ def make(family: str, name: str, widths: dict[str, int] = WIDTHS, **settings: An
     torch.manual_seed(0)
     own = SMALL.get((family, name), {}) | settings
     return component(**{width: value for width, value in widths.items() if width in wanted}, **own)
+    wired = {width: value for width, value in widths.items() if width in wanted}
+    return component(**wired | SETTINGS.get((family, name), {}) | settings)
 
 
 def widths_of(encoder: Encoder) -> dict[str, int]:
@@ -106,8 +111,15 @@ NEEDED = {
     "depth_reconstruction": {"decoder": "broadcast of flow_and_depth"},
     "code_likelihood": {"decoder": "autoregressive"},
     "dvae": {"decoder": "autoregressive"},
+    "feature_reconstruction": {"encoder": "cnn_pretrained", "decoder": "patch_mlp"},
+    "feature_similarity": {"encoder": "cnn_pretrained", "decoder": "slot_mixer"},
 }
 """Losses that work with certain components only."""
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
+    ("decoder", "patch_mlp"): {"grid": (4, 6), "hidden_dim": 32},
+    ("decoder", "slot_mixer"): {"grid": (5, 7), "hidden_dim": 32, "has_similarities": True},
+}
+"""Of components whose defaults are too large here, or leave out what is to be tested."""
 
 
 def given_to(model: SlotModel) -> GivenStart | None:
@@ -167,6 +179,8 @@ def test_gradients_are_finite_and_reach_every_parameter(model: SlotModel):
         total = total + output.trajectory.guesses.square().sum()
     if output.decoded.code_scores is not None:  # and so does what finds codes
         total = total + output.decoded.code_scores.square().sum()
+    if output.decoded.similarities is not None:
+        total = total + output.decoded.similarities.square().sum()
     total.backward()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:  # a frozen backbone

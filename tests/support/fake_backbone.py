@@ -1,0 +1,53 @@
+"""A backbone of any width without weights: blocks of pixels through a fixed random map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from slotkeeper.encoders.pretrained import PretrainedEncoder
+from slotkeeper.nn.frozen import weights_sha256
+
+
+class _RandomPatches(nn.Module):
+    def __init__(self, stride: int, width: int):
+        super().__init__()
+        self.stride = stride
+        private = torch.Generator().manual_seed(0)
+        self.register_buffer("weights", torch.randn(3 * stride**2, width, generator=private) / stride)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return nn.functional.unfold(pictures, self.stride, stride=self.stride).transpose(1, 2) @ self.weights
+
+
+class FakeBackboneEncoder(PretrainedEncoder):
+    """Stands for a vision transformer with tokens of `width` numbers."""
+
+    name = "fake"
+    label = "random features"
+
+    def __init__(
+        self,
+        *,
+        width: int = 24,
+        stride: int = 4,
+        feature_dim: int = 16,
+        hidden_dim: int | None = None,
+        has_positions: bool = False,
+    ):
+        backbone = _RandomPatches(stride, width)
+        super().__init__(
+            backbone=backbone,
+            description="random patches",
+            weights_sha256=weights_sha256(backbone),
+            stride=stride,
+            target_dim=width,
+            feature_dim=feature_dim,
+            hidden_dim=hidden_dim,
+            has_positions=has_positions,
+            is_frozen=True,
+        )
+
+    def look(self, pictures: Tensor) -> Tensor:
+        seen: Tensor = self.backbone(pictures)
+        return seen
