@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from slotkeeper.errors import ConfigError, nearest_name
-from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Loss, Predictor
+from slotkeeper.interfaces import Corrector, Decoder, Dynamics, Encoder, Initializer, Loss, Predictor
 
 ENCODERS = {
     "cnn": "slotkeeper.encoders.cnn:CnnEncoder",
@@ -37,6 +37,9 @@ DECODERS = {
     "layered": "slotkeeper.decoders.layered:LayeredDecoder",
     "nem": "slotkeeper.decoders.nem:NemDecoder",
 }
+DYNAMICS = {
+    "slotformer": "slotkeeper.dynamics.slotformer:SlotFormer",
+}
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
     "expected_error": "slotkeeper.losses.reconstruction:ExpectedError",
@@ -48,6 +51,8 @@ LOSSES = {
     "future_prediction": "slotkeeper.losses.future:FuturePrediction",
     "perceptual": "slotkeeper.losses.perceptual:PerceptualDifference",
     "slot_contrast": "slotkeeper.losses.slot_contrast:SlotContrast",
+    "foreseen_slots": "slotkeeper.losses.foreseen:ForeseenSlots",
+    "foreseen_pictures": "slotkeeper.losses.foreseen:ForeseenPictures",
 }
 FAMILIES = {
     "encoder": ENCODERS,
@@ -55,6 +60,7 @@ FAMILIES = {
     "corrector": CORRECTORS,
     "predictor": PREDICTORS,
     "decoder": DECODERS,
+    "dynamics": DYNAMICS,
     "loss": LOSSES,
 }
 _BASES: dict[str, type[Any]] = {
@@ -63,6 +69,7 @@ _BASES: dict[str, type[Any]] = {
     "corrector": Corrector,
     "predictor": Predictor,
     "decoder": Decoder,
+    "dynamics": Dynamics,
     "loss": Loss,
 }
 

@@ -102,7 +102,7 @@ def evaluate(
     """
     protocol = Protocol(
         resize=_RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}"),
-        conditioning=_conditioning(model),
+        conditioning=conditioning_of(model),
         seeds=seeds,
     )
     gathered = _Gathered(model.to(device).eval(), torch.device(device), protocol)
@@ -219,7 +219,7 @@ def _masks(model: SlotModel) -> str:
     return "soft masks" if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
 
 
-def _conditioning(model: SlotModel) -> str:
+def conditioning_of(model: SlotModel) -> str:
     """For the protocol: what the model is given beside the video."""
     if not model.initializer.needs_start:
         return "none"

@@ -16,13 +16,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
-from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Predictor
+from slotkeeper.interfaces import Corrector, Decoder, Dynamics, Encoder, Initializer, Predictor
 from slotkeeper.masks import responsibilities
+from slotkeeper.nn.kept_slots import KeptSlots
 from slotkeeper.nn.recompute import decode_by_frame, encode_by_frame, recomputed
 from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
     Decoded,
     Features,
+    Foreseen,
     GivenStart,
     PastFrames,
     PlacedSlots,
@@ -42,7 +44,8 @@ class SlotModel(nn.Module):
     cut lies before the predictor, which so learns from the frame that it prepares slots for. recurrence: "clip" starts
     each frame from the slots of the one before; "frame" starts each one from the initializer, with the iterations of a
     first frame and without the predictor. posterior_sigma: in evaluation, masks say who is responsible for each pixel
-    once it is seen, see `responsibilities`; None leaves them as decoded. Reconstructions don't change.
+    once it is seen, see `responsibilities`; None leaves them as decoded. Reconstructions don't change. dynamics: tells
+    how slots go on where no frame is seen, see `foresee`; it has no part in the recurrence.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class SlotModel(nn.Module):
         bptt: Literal["full", "detach"] | int = "full",
         recurrence: Literal["clip", "frame"] = "clip",
         posterior_sigma: float | None = None,
+        dynamics: Dynamics | None = None,
     ):
         super().__init__()
         if isinstance(bptt, int) and bptt < 1:
@@ -70,6 +74,9 @@ class SlotModel(nn.Module):
         self.bptt = bptt
         self.recurrence = recurrence
         self.posterior_sigma = posterior_sigma
+        self.dynamics = dynamics
+        self.is_held = False
+        self._kept = KeptSlots()
 
     @property
     def num_slots(self) -> int:
@@ -101,9 +108,99 @@ class SlotModel(nn.Module):
         watch: Watch | None = None,
         recompute: bool = False,
     ) -> VideoOutput:
-        """Run over whole clips from their first frames on. given: as in `start`. watch, recompute: as in `advance`."""
-        _, output = self.advance(self.start(given), frames, generator, watch=watch, recompute=recompute)
-        return output
+        """Run over whole clips from their first frames on. given: as in `start`. watch, recompute: as in `advance`.
+
+        In training, a model with dynamics also foresees the frames after the first `burn_in` ones, where there are any.
+        """
+        if self.is_held and self.training:
+            output = self._slots_alone(frames, given)
+        else:
+            _, output = self.advance(self.start(given), frames, generator, watch=watch, recompute=recompute)
+        if self.dynamics is None or not self.training or frames.shape[1] <= self.dynamics.burn_in:
+            return output
+        burn_in, (height, width) = self.dynamics.burn_in, frames.shape[-2:]
+        past = output.trajectory.corrected[:, :burn_in]
+        return replace(output, foreseen=self.foresee(past, frames.shape[1] - burn_in, (height, width)))
+
+    @property
+    def burn_in(self) -> int:
+        """How many frames must be seen before any can be foreseen."""
+        return max(1, self.predictor.num_past) if self.dynamics is None else self.dynamics.burn_in
+
+    def check_foresees(self) -> None:
+        """Refuse a model that can't tell how slots go on where no frame is seen.
+
+        Raises:
+            ConfigError: the sentence says which part can't.
+        """
+        if self.recurrence == "frame":
+            raise ConfigError("this model starts every frame anew (model.recurrence 'frame'), so it foresees nothing")
+        if self.dynamics is None and not self.predictor.foresees:
+            raise ConfigError(
+                "this model foresees nothing: it has no dynamics (model.dynamics), and its predictor doesn't tell from "
+                "past frames alone how slots change"
+            )
+
+    def foresee(self, past: Float[Tensor, "b p s d"], num_frames: int, size: tuple[int, int]) -> Foreseen:
+        """What follows the frames that `past` has seen, by the dynamics or else by the predictor, applied repeatedly.
+
+        past: corrected slots of at least `burn_in` consecutive frames, the newest last. size: height and width of the
+        pictures. `check_foresees` says whether the model can.
+        """
+        if self.dynamics is not None:
+            slots = self.dynamics.roll_out(past, num_frames)
+        else:
+            slots = self._predicted_on(past, num_frames)
+        return Foreseen(slots=slots, decoded=self._drawn(slots, size) if self.decoder.draws_unseen else None)
+
+    def hold_slots(self) -> None:
+        """From now on the dynamics alone learn: all else keeps its weights, in evaluation mode and without noise."""
+        self.is_held = True
+        for part in self._parts_of_slots():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> SlotModel:
+        """As in PyTorch; parts that are held stay in evaluation mode."""
+        super().train(mode)
+        for part in self._parts_of_slots() if self.is_held else ():
+            part.eval()
+        return self
+
+    def _parts_of_slots(self) -> list[nn.Module]:
+        return [part for name, part in self.named_children() if name != "dynamics"]
+
+    def _predicted_on(self, past: Float[Tensor, "b p s d"], num_frames: int) -> Float[Tensor, "b k s d"]:
+        """The predictor's slots of each frame as if they had seen it; there are no tokens to read."""
+        frames = list(past.unbind(1))
+        num_past = self.predictor.num_past
+        nothing = past.new_zeros(len(past), 0, 1)
+        for _ in range(num_frames):
+            seen = torch.stack(frames[-num_past:], dim=1) if num_past else None
+            latest = None if seen is None else PastFrames(slots=seen, tokens=seen.new_zeros(*seen.shape[:2], 0, 1))
+            frames.append(self.predictor(frames[-1], nothing, latest))
+        return torch.stack(frames[past.shape[1] :], dim=1)
+
+    def _drawn(self, slots: Float[Tensor, "b k s d"], size: tuple[int, int]) -> Decoded:
+        """What the decoder makes of slots alone."""
+        features, trajectory = _unattended(slots)
+        decoded: Decoded = self.decoder(trajectory, features, size)
+        return decoded
+
+    def _slots_alone(self, frames: Float[Tensor, "b t 3 h w"], given: GivenStart | None) -> VideoOutput:
+        """What is needed to train the dynamics of a model that is held: slots, and neither features nor pictures."""
+
+        @torch.no_grad()
+        def make(clips: Float[Tensor, "n t 3 h w"]) -> Float[Tensor, "n t s d"]:
+            features, _ = self.encoder(clips, None)
+            _, trajectory = self._recur(self.start(given), features)
+            return trajectory.corrected
+
+        slots = self._kept.of(frames, make) if given is None else make(frames)
+        features, trajectory = _unattended(slots)
+        nothing = slots.new_zeros(*slots.shape[:3], 0, 0)
+        blank = Decoded(reconstruction=nothing, pictures=None, masks=nothing, target=self.decoder.target)
+        return VideoOutput(features=features, trajectory=trajectory, decoded=blank)
 
     def advance(
         self,
@@ -207,7 +304,7 @@ class SlotModel(nn.Module):
 
     def _with_noise(self, state: SlotState, num_videos: int, generator: torch.Generator | None) -> SlotState:
         """Draw the videos' seeds at their first frame, where anything is to be random."""
-        if state.frame_index > 0 or not (self.training or generator is not None):
+        if self.is_held or state.frame_index > 0 or not (self.training or generator is not None):
             return state
         return replace(state, noise_seeds=draw_seeds(num_videos, generator))
 
@@ -228,6 +325,15 @@ class SlotModel(nn.Module):
         if index == 0 or self.bptt == "full":
             return False
         return self.bptt == "detach" or index % int(self.bptt) == 0
+
+
+def _unattended(slots: Float[Tensor, "b t s d"]) -> tuple[Features, SlotTrajectory]:
+    """Slots as if of a frame without any token: nothing was looked at, or nobody asks what was."""
+    batch, time, num_slots, _ = slots.shape
+    blank = slots.new_zeros(batch, time, 3, 1, 1)
+    features = Features(tokens=slots.new_zeros(batch, time, 0, 1), grid=(0, 0), colors=blank)
+    attention = slots.new_zeros(batch, time, num_slots, 0)
+    return features, SlotTrajectory(corrected=slots, predicted=slots, attention=attention)
 
 
 def _noise(state: SlotState, index: int, part: Literal[0, 1] = 0) -> VideoNoise | None:

@@ -25,6 +25,7 @@ WIDTHS = {
     "has_guess": True,
     "means_dim": 3,
     "target_dim": 20,
+    "burn_in": 2,
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
@@ -79,7 +80,11 @@ def frames(seed: int = 0, batch: int = BATCH, time: int = TIME) -> torch.Tensor:
     return torch.rand(batch, time, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-NEEDED = {"preheat": {"initializer": "preheated"}}
+NEEDED = {
+    "preheat": {"initializer": "preheated"},
+    "foreseen_slots": {"dynamics": "slotformer"},
+    "foreseen_pictures": {"dynamics": "slotformer", "decoder": "broadcast"},
+}
 """Losses that work with certain components only."""
 
 
@@ -137,6 +142,8 @@ def test_gradients_are_finite_and_reach_every_parameter(model: SlotModel):
     total = (output.decoded.reconstruction * weights).sum()
     if output.trajectory.guesses is not None:  # what makes a guess learns from it alone
         total = total + output.trajectory.guesses.square().sum()
+    if output.foreseen is not None:
+        total = total + output.foreseen.slots.square().sum()
     total.backward()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:  # a frozen backbone

@@ -17,6 +17,7 @@ from slotkeeper.types import Decoded, Features, SlotTrajectory
 class GridDecoder(Decoder):
     """Base of decoders that draw each slot alone from a coarse grid, `reduction` times smaller than the picture."""
 
+    draws_unseen = True
     reduction: int
 
     def __init__(self, *, slot_dim: int):

@@ -23,6 +23,8 @@ class TransformerPredictor(Predictor):
     keeps slots in range over many more frames than the clips of training have.
     """
 
+    foresees = True
+
     def __init__(
         self,
         *,
