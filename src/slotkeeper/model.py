@@ -20,6 +20,7 @@ from slotkeeper.interfaces import Corrector, Decoder, Dynamics, Encoder, Initial
 from slotkeeper.masks import responsibilities
 from slotkeeper.nn.kept_slots import KeptSlots
 from slotkeeper.nn.recompute import decode_by_frame, encode_by_frame, recomputed
+from slotkeeper.nn.unseen import draw_unseen, predict_on, slots_alone
 from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
     Decoded,
@@ -150,8 +151,9 @@ class SlotModel(nn.Module):
         if self.dynamics is not None:
             slots = self.dynamics.roll_out(past, num_frames)
         else:
-            slots = self._predicted_on(past, num_frames)
-        return Foreseen(slots=slots, decoded=self._drawn(slots, size) if self.decoder.draws_unseen else None)
+            slots = predict_on(self.predictor, past, num_frames)
+        decoded = draw_unseen(self.decoder, slots, size) if self.decoder.draws_unseen else None
+        return Foreseen(slots=slots, decoded=decoded)
 
     def hold_slots(self) -> None:
         """From now on the dynamics alone learn: all else keeps its weights, in evaluation mode and without noise."""
@@ -170,23 +172,6 @@ class SlotModel(nn.Module):
     def _parts_of_slots(self) -> list[nn.Module]:
         return [part for name, part in self.named_children() if name != "dynamics"]
 
-    def _predicted_on(self, past: Float[Tensor, "b p s d"], num_frames: int) -> Float[Tensor, "b k s d"]:
-        """The predictor's slots of each frame as if they had seen it; there are no tokens to read."""
-        frames = list(past.unbind(1))
-        num_past = self.predictor.num_past
-        nothing = past.new_zeros(len(past), 0, 1)
-        for _ in range(num_frames):
-            seen = torch.stack(frames[-num_past:], dim=1) if num_past else None
-            latest = None if seen is None else PastFrames(slots=seen, tokens=seen.new_zeros(*seen.shape[:2], 0, 1))
-            frames.append(self.predictor(frames[-1], nothing, latest))
-        return torch.stack(frames[past.shape[1] :], dim=1)
-
-    def _drawn(self, slots: Float[Tensor, "b k s d"], size: tuple[int, int]) -> Decoded:
-        """What the decoder makes of slots alone."""
-        features, trajectory = _unattended(slots)
-        decoded: Decoded = self.decoder(trajectory, features, size)
-        return decoded
-
     def _slots_alone(self, frames: Float[Tensor, "b t 3 h w"], given: GivenStart | None) -> VideoOutput:
         """What is needed to train the dynamics of a model that is held: slots, and neither features nor pictures."""
 
@@ -196,11 +181,7 @@ class SlotModel(nn.Module):
             _, trajectory = self._recur(self.start(given), features)
             return trajectory.corrected
 
-        slots = self._kept.of(frames, make) if given is None else make(frames)
-        features, trajectory = _unattended(slots)
-        nothing = slots.new_zeros(*slots.shape[:3], 0, 0)
-        blank = Decoded(reconstruction=nothing, pictures=None, masks=nothing, target=self.decoder.target)
-        return VideoOutput(features=features, trajectory=trajectory, decoded=blank)
+        return slots_alone(self._kept.of(frames, make) if given is None else make(frames), self.decoder.target)
 
     def advance(
         self,
@@ -304,7 +285,7 @@ class SlotModel(nn.Module):
 
     def _with_noise(self, state: SlotState, num_videos: int, generator: torch.Generator | None) -> SlotState:
         """Draw the videos' seeds at their first frame, where anything is to be random."""
-        if self.is_held or state.frame_index > 0 or not (self.training or generator is not None):
+        if state.frame_index > 0 or not (self.training or generator is not None):
             return state
         return replace(state, noise_seeds=draw_seeds(num_videos, generator))
 
@@ -325,15 +306,6 @@ class SlotModel(nn.Module):
         if index == 0 or self.bptt == "full":
             return False
         return self.bptt == "detach" or index % int(self.bptt) == 0
-
-
-def _unattended(slots: Float[Tensor, "b t s d"]) -> tuple[Features, SlotTrajectory]:
-    """Slots as if of a frame without any token: nothing was looked at, or nobody asks what was."""
-    batch, time, num_slots, _ = slots.shape
-    blank = slots.new_zeros(batch, time, 3, 1, 1)
-    features = Features(tokens=slots.new_zeros(batch, time, 0, 1), grid=(0, 0), colors=blank)
-    attention = slots.new_zeros(batch, time, num_slots, 0)
-    return features, SlotTrajectory(corrected=slots, predicted=slots, attention=attention)
 
 
 def _noise(state: SlotState, index: int, part: Literal[0, 1] = 0) -> VideoNoise | None:

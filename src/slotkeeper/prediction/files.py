@@ -139,8 +139,8 @@ def _read(item: VideoItem, burn_in: int, num_frames: int, at: int | None) -> _Wi
         frames = list(islice(reader, max(0, at - burn_in), at + num_frames))
         seen, after = [frame for frame in frames if frame.index < at], [frame for frame in frames if frame.index >= at]
     if len(seen) < burn_in or (at is not None and seen[-1].index + 1 < at):
-        known = "" if at is None else f" before frame {at}"
-        raise VideoError(f"{item.video}: {burn_in} frames must be seen, but there are only {len(seen)}{known}")
+        which = "last frames" if at is None else f"frames before frame {at}"
+        raise VideoError(f"{item.video}: the {burn_in} {which} must be seen, but only {len(seen)} of them are there")
     return _Window(seen=seen, after=after, fps=reader.info.fps)
 
 
