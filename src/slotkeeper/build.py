@@ -13,7 +13,7 @@ import torch
 
 from slotkeeper.catalog import find_component
 from slotkeeper.checkpoint import find_model, load_weights, read_model
-from slotkeeper.config import ComponentConfig, Config, LossConfig, convert_value, pairs_of
+from slotkeeper.config import ComponentConfig, Config, LossConfig, convert_value, pairs_of, plain_config
 from slotkeeper.errors import ConfigError, nearest_name
 from slotkeeper.interfaces import Loss
 from slotkeeper.model import SlotModel
@@ -27,6 +27,7 @@ _WIDTHS = {
     "corrector": ("num_slots", "slot_dim", "feature_dim"),
     "predictor": ("num_slots", "slot_dim", "feature_dim"),
     "decoder": ("num_slots", "slot_dim", "feature_dim", "pixel_dim", "target_dim", "num_background", "means_dim"),
+    "dynamics": ("num_slots", "slot_dim"),
     "loss": (
         "num_slots",
         "slot_dim",
@@ -36,9 +37,14 @@ _WIDTHS = {
         "num_background",
         "has_guess",
         "has_similarities",
+        "burn_in",
     ),
 }
 """What each family is told about the rest of the model, where its constructor names it."""
+
+
+_OF_DYNAMICS = "dynamics."
+"""How the names of their weights begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +93,42 @@ def check_frame_size(model: SlotModel, size: tuple[int, int]) -> None:
         model.train(is_training)
 
 
+def begin_with(model: SlotModel, config: Config) -> None:
+    """Give a new model the weights that `training.start_from` names; those of dynamics that it doesn't have stay new.
+
+    Raises:
+        CheckpointError: there is no such model, it is damaged, or its weights don't fit.
+        ConfigError: the dynamics alone are to be trained, and some other part is not the same as there.
+    """
+    start = config.training.start_from
+    if start is None:
+        return
+    folder = find_model(start)
+    weights, theirs = read_model(folder)
+    if config.training.trained == "dynamics":
+        _require_same_slots(config, theirs, folder)
+    dynamics = {name: value for name, value in model.state_dict().items() if name.startswith(_OF_DYNAMICS)}
+    known = {name: value for name, value in weights.items() if name in dynamics or not name.startswith(_OF_DYNAMICS)}
+    load_weights(model, dynamics | known, folder)
+
+
+def _require_same_slots(config: Config, theirs: Config, folder: Path) -> None:
+    """Weights of a slot model are worth what they are only within the same model."""
+    own, other = (plain_config(resolved(each))["model"] for each in (config, theirs))
+    for key in ("num_slots", "slot_dim", "recurrence", "encoder", "initializer", "corrector", "predictor", "decoder"):
+        if own[key] != other[key]:
+            raise ConfigError(
+                f"model.{key} must be that of training.start_from, {folder}, where the dynamics alone are trained; "
+                f"there it is {other[key]}, here {own[key]}"
+            )
+
+
 def resolved(config: Config) -> Config:
     """The config with every component's defaults written out, so that a run can be repeated when defaults change."""
     families = ("encoder", "initializer", "corrector", "predictor", "decoder")
     components = {family: _with_defaults(family, getattr(config.model, family)) for family in families}
+    if config.model.dynamics is not None:
+        components["dynamics"] = _with_defaults("dynamics", config.model.dynamics)
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, **components),
@@ -125,6 +163,11 @@ def _build_model(config: Config) -> SlotModel:
     widths["num_background"] = initializer.num_background
     corrector = _construct("corrector", settings.corrector, widths, "model.corrector")
     widths["means_dim"] = corrector.means_dim
+    dynamics = settings.dynamics
+    if dynamics is not None and settings.recurrence == "frame":
+        raise ConfigError(
+            "model.dynamics needs model.recurrence 'clip', got 'frame': such slots are new in every frame"
+        )
     return SlotModel(
         encoder=encoder,
         initializer=initializer,
@@ -134,6 +177,7 @@ def _build_model(config: Config) -> SlotModel:
         bptt=settings.bptt,
         recurrence=settings.recurrence,
         posterior_sigma=settings.posterior_sigma,
+        dynamics=None if dynamics is None else _construct("dynamics", dynamics, widths, "model.dynamics"),
     )
 
 
@@ -143,6 +187,10 @@ def _build_loss(settings: LossConfig, config: Config, model: SlotModel) -> Loss:
         with WeightLimit():
             loss: Loss = _construct("loss", settings, _widths(config, model), f"losses.{settings.name}")
     _check_target(settings.name, loss, model)
+    if config.training.trained == "dynamics" and not loss.reads_foreseen:
+        raise ConfigError(
+            f"the loss '{settings.name}' teaches the dynamics nothing, and training.trained is 'dynamics'; remove it"
+        )
     shortest = min(
         (length for _, length in pairs_of(config.training.clip_length) if length != "all"), default=loss.min_frames
     )
@@ -160,6 +208,11 @@ def _check_target(name: str, loss: Loss, model: SlotModel) -> None:
         raise ConfigError(f"the loss '{name}' compares {loss.target}, but the decoder rebuilds {decoder.target}")
     if loss.reads_pictures and not decoder.draws_each:
         raise ConfigError(f"the loss '{name}' looks at each slot's own picture, which this decoder doesn't draw")
+    if loss.reads_unseen and not decoder.draws_unseen:
+        raise ConfigError(
+            f"the loss '{name}' looks at pictures of frames that nobody has seen; this decoder needs the frame's own "
+            "features to draw it, decoders that don't are broadcast and broadcast_light"
+        )
 
 
 def _widths(config: Config, model: SlotModel) -> dict[str, int]:
@@ -172,6 +225,7 @@ def _widths(config: Config, model: SlotModel) -> dict[str, int]:
         "num_background": model.initializer.num_background,
         "has_guess": model.initializer.has_guess,
         "has_similarities": model.decoder.has_similarities,
+        "burn_in": 0 if model.dynamics is None else model.dynamics.burn_in,
     }
 
 

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from slotkeeper.errors import ConfigError, nearest_name
-from slotkeeper.interfaces import Corrector, Decoder, Encoder, Initializer, Loss, Predictor
+from slotkeeper.interfaces import Corrector, Decoder, Dynamics, Encoder, Initializer, Loss, Predictor
 
 ENCODERS = {
     "cnn": "slotkeeper.encoders.cnn:CnnEncoder",
@@ -44,6 +44,9 @@ DECODERS = {
     "patch_mlp": "slotkeeper.decoders.patch_mlp:PatchMlpDecoder",
     "slot_mixer": "slotkeeper.decoders.slot_mixer:SlotMixerDecoder",
 }
+DYNAMICS = {
+    "slotformer": "slotkeeper.dynamics.slotformer:SlotFormer",
+}
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
     "flow_reconstruction": "slotkeeper.losses.motion_and_depth:FlowReconstruction",
@@ -61,6 +64,8 @@ LOSSES = {
     "slot_contrast": "slotkeeper.losses.slot_contrast:SlotContrast",
     "code_likelihood": "slotkeeper.losses.codes:CodeLikelihood",
     "dvae": "slotkeeper.losses.codes:DiscreteAutoencoder",
+    "foreseen_slots": "slotkeeper.losses.foreseen:ForeseenSlots",
+    "foreseen_pictures": "slotkeeper.losses.foreseen:ForeseenPictures",
 }
 FAMILIES = {
     "encoder": ENCODERS,
@@ -68,6 +73,7 @@ FAMILIES = {
     "corrector": CORRECTORS,
     "predictor": PREDICTORS,
     "decoder": DECODERS,
+    "dynamics": DYNAMICS,
     "loss": LOSSES,
 }
 _BASES: dict[str, type[Any]] = {
@@ -76,6 +82,7 @@ _BASES: dict[str, type[Any]] = {
     "corrector": Corrector,
     "predictor": Predictor,
     "decoder": Decoder,
+    "dynamics": Dynamics,
     "loss": Loss,
 }
 

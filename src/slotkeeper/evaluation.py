@@ -103,7 +103,7 @@ def evaluate(
     """
     protocol = Protocol(
         resize=_RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}"),
-        conditioning=_conditioning(model),
+        conditioning=conditioning_of(model),
         features=model.encoder.label if isinstance(model.encoder, BackboneEncoder) else None,
         seeds=seeds,
     )
@@ -221,7 +221,7 @@ def _masks(model: SlotModel) -> str:
     return "soft masks" if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
 
 
-def _conditioning(model: SlotModel) -> str:
+def conditioning_of(model: SlotModel) -> str:
     """For the protocol: what the model is given beside the video."""
     if not model.initializer.needs_start:
         return "none"

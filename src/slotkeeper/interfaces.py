@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -162,10 +163,12 @@ class Corrector(nn.Module, ABC):
 class Predictor(nn.Module, ABC):
     """Slots of one frame to slots prepared for the next; called when the next frame is there.
 
-    num_past: how many of the latest frames it looks back at.
+    num_past: how many of the latest frames it looks back at. foresees: it tells from frames before alone how slots will
+    have changed, without reading the next frame's tokens, so that it can be applied to its own predictions.
     """
 
     num_past: int = 0
+    foresees: bool = False
 
     @abstractmethod
     def forward(
@@ -185,18 +188,44 @@ class Predictor(nn.Module, ABC):
         """
 
 
+class Dynamics(nn.Module, ABC):
+    """Slots of the latest frames to those of the next one, which nobody has seen; all as they are after correction.
+
+    burn_in: how many frames it looks back at.
+    """
+
+    burn_in: int
+
+    @abstractmethod
+    def forward(self, past: Float[Tensor, "b p s d"]) -> Float[Tensor, "b s d"]:
+        """One frame ahead; `past` holds the latest `burn_in` frames, the newest last."""
+
+    def roll_out(self, past: Float[Tensor, "b p s d"], num_frames: int) -> Float[Tensor, "b k s d"]:
+        """So many frames ahead, each from the ones before it, predicted ones among them; gradients flow through all.
+
+        past: at least `burn_in` frames, the newest last.
+        """
+        frames = list(past[:, -self.burn_in :].unbind(1))
+        for _ in range(num_frames):
+            frames.append(self(torch.stack(frames[-self.burn_in :], dim=1)))
+        return torch.stack(frames[self.burn_in :], dim=1)
+
+
 class Decoder(nn.Module, ABC):
     """Slots of all frames at once to pictures and masks.
 
     target: what it rebuilds, the same as in what it returns. draws_each: it draws each slot's picture alone. num_codes:
     of the vocabulary where codes are rebuilt, 0 elsewhere. has_similarities: it foresees where the like of each token
-    will be. What is random in training comes from the trajectory's `noise_seeds`; evaluation draws nothing.
+    will be. draws_unseen: it reads the corrected slots alone, neither the features of the frame nor the attention, so
+    that it can draw a frame that nobody has seen. What is random in training comes from the trajectory's `noise_seeds`;
+    evaluation draws nothing.
     """
 
     target: Target = "frames"
     draws_each: bool = True
     num_codes: int = 0
     has_similarities: bool = False
+    draws_unseen: bool = False
 
     @abstractmethod
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:
@@ -210,7 +239,8 @@ class Loss(nn.Module, ABC):
     min_frames, min_side: frames of the shortest clip, and pixels of the shorter side, that it can make sense of.
     is_per_frame: it looks at each frame alone and takes the mean, so that it may be given one frame after the other.
     target: what the decoder must rebuild for it; None for losses that don't read what is rebuilt. reads_pictures:
-    it looks at each slot's own picture.
+    it looks at each slot's own picture. reads_foreseen: it judges what was foreseen, by the
+    slots and frames that came, and looks at nothing else. reads_unseen: pictures of foreseen frames, too.
     """
 
     min_frames: int = 1
@@ -218,6 +248,8 @@ class Loss(nn.Module, ABC):
     is_per_frame: bool = False
     target: Target | None = None
     reads_pictures: bool = False
+    reads_foreseen: bool = False
+    reads_unseen: bool = False
 
     @abstractmethod
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:

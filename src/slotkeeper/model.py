@@ -16,14 +16,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
-from slotkeeper.interfaces import BackboneEncoder, Corrector, Decoder, Encoder, Initializer, Predictor
+from slotkeeper.interfaces import BackboneEncoder, Corrector, Decoder, Dynamics, Encoder, Initializer, Predictor
 from slotkeeper.masks import responsibilities
+from slotkeeper.nn.kept_slots import KeptSlots
 from slotkeeper.nn.recompute import complete_by_frame, decode_by_frame, encode_by_frame, recomputed
+from slotkeeper.nn.unseen import draw_unseen, predict_on, slots_alone
 from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
     Decoded,
     EncoderState,
     Features,
+    Foreseen,
     GivenStart,
     PastFrames,
     PlacedSlots,
@@ -43,7 +46,8 @@ class SlotModel(nn.Module):
     cut lies before the predictor, which so learns from the frame that it prepares slots for. recurrence: "clip" starts
     each frame from the slots of the one before; "frame" starts each one from the initializer, with the iterations of a
     first frame and without the predictor. posterior_sigma: in evaluation, masks say who is responsible for each pixel
-    once it is seen, see `responsibilities`; None leaves them as decoded. Reconstructions don't change.
+    once it is seen, see `responsibilities`; None leaves them as decoded. Reconstructions don't change. dynamics: tells
+    how slots go on where no frame is seen, see `foresee`; it has no part in the recurrence.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class SlotModel(nn.Module):
         bptt: Literal["full", "detach"] | int = "full",
         recurrence: Literal["clip", "frame"] = "clip",
         posterior_sigma: float | None = None,
+        dynamics: Dynamics | None = None,
     ):
         super().__init__()
         if isinstance(bptt, int) and bptt < 1:
@@ -71,6 +76,9 @@ class SlotModel(nn.Module):
         self.bptt = bptt
         self.recurrence = recurrence
         self.posterior_sigma = posterior_sigma
+        self.dynamics = dynamics
+        self.is_held = False
+        self._kept = KeptSlots()
 
     @property
     def num_slots(self) -> int:
@@ -103,10 +111,80 @@ class SlotModel(nn.Module):
         watch: Watch | None = None,
         recompute: bool = False,
     ) -> VideoOutput:
-        """Run over whole clips from their first frames on. given: as in `start`. All else: as in `advance`."""
-        state = self.start(given)
-        _, output = self.advance(state, frames, generator, features=features, watch=watch, recompute=recompute)
-        return output
+        """Run over whole clips from their first frames on. given: as in `start`. All else: as in `advance`.
+
+        In training, a model with dynamics also foresees the frames after the first `burn_in` ones, where there are any.
+        """
+        if self.is_held and self.training:
+            output = self._slots_alone(frames, given)
+        else:
+            state = self.start(given)
+            _, output = self.advance(state, frames, generator, features=features, watch=watch, recompute=recompute)
+        if self.dynamics is None or not self.training or frames.shape[1] <= self.dynamics.burn_in:
+            return output
+        burn_in, (height, width) = self.dynamics.burn_in, frames.shape[-2:]
+        past = output.trajectory.corrected[:, :burn_in]
+        return replace(output, foreseen=self.foresee(past, frames.shape[1] - burn_in, (height, width)))
+
+    @property
+    def burn_in(self) -> int:
+        """How many frames must be seen before any can be foreseen."""
+        return max(1, self.predictor.num_past) if self.dynamics is None else self.dynamics.burn_in
+
+    def check_foresees(self) -> None:
+        """Refuse a model that can't tell how slots go on where no frame is seen.
+
+        Raises:
+            ConfigError: the sentence says which part can't.
+        """
+        if self.recurrence == "frame":
+            raise ConfigError("this model starts every frame anew (model.recurrence 'frame'), so it foresees nothing")
+        if self.dynamics is None and not self.predictor.foresees:
+            raise ConfigError(
+                "this model foresees nothing: it has no dynamics (model.dynamics), and its predictor doesn't tell from "
+                "past frames alone how slots change"
+            )
+
+    def foresee(self, past: Float[Tensor, "b p s d"], num_frames: int, size: tuple[int, int]) -> Foreseen:
+        """What follows the frames that `past` has seen, by the dynamics or else by the predictor, applied repeatedly.
+
+        past: corrected slots of at least `burn_in` consecutive frames, the newest last. size: height and width of the
+        pictures. `check_foresees` says whether the model can.
+        """
+        if self.dynamics is not None:
+            slots = self.dynamics.roll_out(past, num_frames)
+        else:
+            slots = predict_on(self.predictor, past, num_frames)
+        decoded = draw_unseen(self.decoder, slots, size) if self.decoder.draws_unseen else None
+        return Foreseen(slots=slots, decoded=decoded)
+
+    def hold_slots(self) -> None:
+        """From now on the dynamics alone learn: all else keeps its weights, in evaluation mode and without noise."""
+        self.is_held = True
+        for part in self._parts_of_slots():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> SlotModel:
+        """As in PyTorch; parts that are held stay in evaluation mode."""
+        super().train(mode)
+        for part in self._parts_of_slots() if self.is_held else ():
+            part.eval()
+        return self
+
+    def _parts_of_slots(self) -> list[nn.Module]:
+        return [part for name, part in self.named_children() if name != "dynamics"]
+
+    def _slots_alone(self, frames: Float[Tensor, "b t 3 h w"], given: GivenStart | None) -> VideoOutput:
+        """What is needed to train the dynamics of a model that is held: slots, and neither features nor pictures."""
+
+        @torch.no_grad()
+        def make(clips: Float[Tensor, "n t 3 h w"]) -> Float[Tensor, "n t s d"]:
+            features, _ = self.encoder(clips, None)
+            _, trajectory = self._recur(self.start(given), features)
+            return trajectory.corrected
+
+        return slots_alone(self._kept.of(frames, make) if given is None else make(frames), self.decoder.target)
 
     def advance(
         self,

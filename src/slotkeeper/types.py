@@ -235,12 +235,30 @@ class Decoded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """What comes after frames that were seen, of which nothing was looked at.
+
+    slots: as they would be after seeing each of these frames. decoded: what they rebuild; None with decoders that can't
+    draw a frame that nobody has seen.
+    """
+
+    slots: Float[Tensor, "b k s d"]
+    decoded: Decoded | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoOutput:
-    """Everything that losses and metrics receive beside the clip."""
+    """Everything that losses and metrics receive beside the clip.
+
+    foreseen: in the training of a model with dynamics, what it made of the frames after the clip's first ones from
+    these alone; None otherwise. Where the dynamics alone are trained, features and decoded are empty, and so is the
+    attention.
+    """
 
     features: Features
     trajectory: SlotTrajectory
     decoded: Decoded
+    foreseen: Foreseen | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ WIDTHS = {
     "target_dim": 20,
     "num_codes": 24,
     "has_similarities": True,
+    "burn_in": 2,
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
@@ -113,6 +114,8 @@ NEEDED = {
     "dvae": {"decoder": "autoregressive"},
     "feature_reconstruction": {"encoder": "cnn_pretrained", "decoder": "patch_mlp"},
     "feature_similarity": {"encoder": "cnn_pretrained", "decoder": "slot_mixer"},
+    "foreseen_slots": {"dynamics": "slotformer"},
+    "foreseen_pictures": {"dynamics": "slotformer", "decoder": "broadcast"},
 }
 """Losses that work with certain components only."""
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
@@ -181,6 +184,8 @@ def test_gradients_are_finite_and_reach_every_parameter(model: SlotModel):
         total = total + output.decoded.code_scores.square().sum()
     if output.decoded.similarities is not None:
         total = total + output.decoded.similarities.square().sum()
+    if output.foreseen is not None:
+        total = total + output.foreseen.slots.square().sum()
     total.backward()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:  # a frozen backbone

@@ -96,7 +96,19 @@ def report_unusable(finished: FinishedRun) -> int:
     return report_skipped([(str(video.path), video.reason) for video in videos], finished.run)
 
 
+def _predict(arguments: argparse.Namespace) -> int:
+    from slotkeeper.cli.predict import predict
+
+    return predict(arguments)
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.predict is not None:
+        from slotkeeper.cli.predict import evaluate_predictions
+
+        return evaluate_predictions(arguments)
+    if arguments.burn_in is not None:
+        raise ConfigError("--burn-in is for scoring predictions, with --predict")
     from slotkeeper.build import load_model
     from slotkeeper.data import find_videos
     from slotkeeper.evaluation import evaluate
@@ -316,6 +328,7 @@ _COMMANDS = {
     "score": _score,
     "compare": _compare,
     "track": _track,
+    "predict": _predict,
     "demo": _demo,
     "data render": _render,
     "data shard": _shard,

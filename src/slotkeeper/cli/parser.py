@@ -90,6 +90,7 @@ def make_parser(version: str) -> argparse.ArgumentParser:
     _add_scoring(commands)
     _add_comparing(commands)
     _add_tracking(commands)
+    _add_predicting(commands)
     _add_data(commands)
     commands.add_parser("models", help="list the models shipped with the package")
     commands.add_parser("components", help="list the encoders, decoders, losses and so on that a config can name")
@@ -129,6 +130,12 @@ def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
         "--num-frames",
         type=_number(1),
         help="score the first frames only (default: the config's, as a rule whole videos)",
+    )
+    evaluate.add_argument(
+        "--predict", type=_number(1), metavar="N", help="score N predicted frames after the first ones that are seen"
+    )
+    evaluate.add_argument(
+        "--burn-in", type=_number(1), metavar="K", help="with --predict: frames that are seen (default: the model's)"
     )
     evaluate.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
     evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -175,6 +182,26 @@ def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
         "--jobs", type=_number(1), metavar="N", help="with --cluster: videos at a time (default: one per core)"
     )
     track.add_argument("--retry", action="store_true", help="with --cluster: try again what was skipped or crashed")
+
+
+def _add_predicting(commands: _Commands) -> None:  # type: ignore[type-arg]
+    predict = commands.add_parser("predict", help="predict how videos go on, as video with masks")
+    predict.add_argument(
+        "videos", nargs="+", type=_video, metavar="VIDEO", help="video files, folders of frames or of videos, or shards"
+    )
+    predict.add_argument(
+        "--model", required=True, metavar="RUN_OR_MODEL", help="a run or a model folder, best one with dynamics"
+    )
+    predict.add_argument("--frames", type=_number(1), required=True, metavar="N", help="how many frames to predict")
+    predict.add_argument("--out", type=_path, required=True, metavar="DIR", help="results, one folder per video")
+    predict.add_argument(
+        "--at", type=_number(1), metavar="FRAME", help="the first predicted one (default: the one after the last)"
+    )
+    predict.add_argument(
+        "--burn-in", type=_number(1), metavar="K", help="frames that are seen before it (default: the model's)"
+    )
+    predict.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
+    predict.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _add_data(commands: _Commands) -> None:  # type: ignore[type-arg]

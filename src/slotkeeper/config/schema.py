@@ -120,7 +120,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The five components; num_slots and slot_dim are handed to all that need them.
+    """The five components and, if the model is to foresee, dynamics; num_slots and slot_dim go to all that need them.
 
     bptt: gradients through time: "full", "detach" (none), or cut every so many frames. recurrence: "clip" starts each
     frame from the slots of the one before, "frame" each from the initializer. posterior_sigma: in evaluation, how far
@@ -132,6 +132,7 @@ class ModelConfig:
     corrector: ComponentConfig
     predictor: ComponentConfig
     decoder: ComponentConfig
+    dynamics: ComponentConfig | None = None
     num_slots: int = 7
     slot_dim: int = 64
     bptt: Literal["full", "detach"] | int = "full"
@@ -191,7 +192,8 @@ class TrainingConfig:
     whether bf16 is fast here. checkpoint_activations: keep little of each frame for the backward pass and compute the
     rest again, which needs less memory and more time. checkpoint_minutes: time between checkpoints of the training; one
     is always left at the end. log_every, sample_every, evaluate_every: steps; 0 for never. log_slot_gradients: the
-    gradient's norm at each frame's slots. evaluate_videos: how many held-out videos are scored then.
+    gradient's norm at each frame's slots. evaluate_videos: how many held-out videos are scored then. start_from: a run
+    or a model folder whose weights are the first ones. trained: "dynamics" leaves all other parts as they are there.
     """
 
     steps: int = 2000
@@ -214,6 +216,8 @@ class TrainingConfig:
     sample_every: int = 500
     evaluate_every: int = 0
     evaluate_videos: int = 24
+    start_from: str | None = None
+    trained: Literal["all", "dynamics"] = "all"
 
     def __post_init__(self) -> None:
         require_least("training.steps", self.steps, 1)
@@ -273,6 +277,12 @@ class Config:
         schedules = self.training.clip_length, self.training.batch_size
         for step in sorted({start for schedule in schedules for start, _ in pairs_of(schedule)}):
             check_step_pixels(*(_number_at(schedule, step) for schedule in schedules), size=size)
+        if self.training.trained == "dynamics" and self.model.dynamics is None:
+            raise ConfigError("training.trained is 'dynamics', but there are none; set model.dynamics")
+        if self.training.trained == "dynamics" and self.training.start_from is None:
+            raise ConfigError(
+                "training.trained 'dynamics' needs training.start_from: a run or a model with trained slots"
+            )
         if not self.losses:
             raise ConfigError("losses must name at least one loss, got an empty list")
         names = [loss.name for loss in self.losses]

@@ -26,6 +26,7 @@ class GridDecoder(Decoder):
     num_channels: of what is rebuilt, without the mask.
     """
 
+    draws_unseen = True
     reduction: int
 
     def __init__(self, *, slot_dim: int, target: Rebuilt):

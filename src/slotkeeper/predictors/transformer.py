@@ -24,6 +24,8 @@ class TransformerPredictor(Predictor):
     values, all heads together; None for the slots' own width.
     """
 
+    foresees = True
+
     def __init__(
         self,
         *,

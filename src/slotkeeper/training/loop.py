@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from slotkeeper.build import build_losses, build_model
+from slotkeeper.build import begin_with, build_losses, build_model
 from slotkeeper.checkpoint import (
     TrainingState,
     checkpoint_folder,
@@ -52,7 +52,8 @@ class Trainer:
 
     Randomness of a step comes from the seed and the step's number alone, so a resumed training is exact.
     `config.training.precision` must be chosen already (not "auto"). Of several processes each holds all of this for its
-    part of each batch; only the first one writes.
+    part of each batch; only the first one writes. is_new: it begins where `training.start_from` says; otherwise a
+    checkpoint will be restored.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Trainer:
         source: CurriculumSource,
         watcher: Watcher,
         processes: Processes | None = None,
+        *,
+        is_new: bool = True,
     ):
         self.config, self.run, self.source, self.watcher = config, run, source, watcher
         self.processes = processes or Processes()
@@ -69,6 +72,10 @@ class Trainer:
         self.device = own_device(settings.device, self.processes.place)
         self.fabric = make_fabric(self.device, settings.precision, self.processes)
         self.model = build_model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if is_new:
+            begin_with(self.model, config)
+        if settings.trained == "dynamics":
+            self.model.hold_slots()
         losses, recompute = build_losses(config, self.model), settings.checkpoint_activations
         self.trained = TrainingStep(self.model, losses, recompute=recompute).train().to(self.device)
         self.optimizer = make_optimizer(self.trained.trained_parameters(), settings)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slotkeeper.build import build_losses, build_model, check_frame_size, load_model, resolved
+from slotkeeper.build import begin_with, build_losses, build_model, check_frame_size, load_model, resolved
 from slotkeeper.checkpoint import checkpoint_folder, list_checkpoints
 from slotkeeper.config import Config, DataConfig, config_yaml, load_config
 from slotkeeper.data import SkippedVideo, VideoItem, data_fingerprint
@@ -77,6 +77,7 @@ def _train(config: Config, run: Path, processes: Processes, *, show_progress: bo
     device = own_device(config.training.device, processes.place)
     model = build_model(config)  # a wrong setting is named before anything is written
     losses = build_losses(config, model)
+    begin_with(model, config)
     check_frame_size(model, config.data.size)
     needs = clip_needs(config, model, losses)
     if processes.is_first:
@@ -211,7 +212,7 @@ def _fit(
 ) -> FinishedRun:
     seen = videos.val or [replace(item, masks=None) for item in videos.train]
     watcher = Watcher(config, run, seen if processes.is_first else [])
-    trainer = Trainer(config, run, source, watcher, processes)
+    trainer = Trainer(config, run, source, watcher, processes, is_new=not checkpoints)
     _restore(trainer, checkpoints)
     if processes.is_first:
         drop_lines_after(run / "metrics.jsonl", trainer.step)

@@ -67,7 +67,12 @@ class TrainingStep(nn.Module):
             recompute=self.recompute,
         )
         with torch.autocast(device.type, enabled=False):
-            output = replace(output, trajectory=_in_float32(output.trajectory), decoded=_in_float32(output.decoded))
+            output = replace(
+                output,
+                trajectory=_in_float32(output.trajectory),
+                decoded=_in_float32(output.decoded),
+                foreseen=None if output.foreseen is None else _in_float32(output.foreseen),
+            )
             values = [self._judged(loss, clip, output, progress) for loss in self.losses]
             total = torch.stack([weight * value for (_, weight), value in zip(self.terms, values, strict=True)]).sum()
         return {"loss": total} | {f"loss/{name}": value for (name, _), value in zip(self.terms, values, strict=True)}
