@@ -105,7 +105,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     _check_json(arguments.json)
     device = choose_device(arguments.device)
-    loaded = load_model(arguments.model)
+    loaded = load_model(arguments.model, num_slots=arguments.num_slots)
     num_frames = arguments.num_frames or loaded.config.evaluation.num_frames
     evaluation = evaluate(
         loaded.model,
@@ -186,13 +186,16 @@ def _track(arguments: argparse.Namespace) -> int:
     from slotkeeper.data import read_starts
     from slotkeeper.loading import load
     from slotkeeper.track_files import track_videos
+    from slotkeeper.tracking import TrackingRules
 
     starts = None if arguments.start is None else read_starts(arguments.start)
-    tracker = load(arguments.model, device=arguments.device)
+    rules = TrackingRules(cut_change=1.0) if arguments.no_cuts else None
+    tracker = load(arguments.model, device=arguments.device, rules=rules, num_slots=arguments.num_slots)
     summary = track_videos(videos, tracker, arguments.out, starts=starts, show_progress=not arguments.quiet)
     for video in summary.tracked:
         found = f"{counted(video.num_objects, 'object')} in {counted(video.num_frames, 'frame')}"
-        print(f"{video.path}: {found}; {video.folder / 'report.html'}")
+        cuts = f", {counted(video.num_cuts, 'cut')}" if video.num_cuts else ""
+        print(f"{video.path}: {found}{cuts}; {video.folder / 'report.html'}")
     return summary.exit_code
 
 
@@ -201,8 +204,9 @@ def _videos_to_track(arguments: argparse.Namespace) -> list[str]:
     for option in () if arguments.cluster else ("address", "jobs", "retry"):
         if getattr(arguments, option):
             raise ConfigError(f"--{option} is for tracking with --cluster")
-    if arguments.cluster and arguments.start is not None:
-        raise ConfigError("--start can't be given with --cluster")
+    for option in ("start", "num_slots", "no_cuts") if arguments.cluster else ():
+        if getattr(arguments, option):
+            raise ConfigError(f"--{option.replace('_', '-')} can't be given with --cluster")
     videos = [*arguments.videos, *(read_path_list(arguments.list) if arguments.list else ())]
     if not videos:
         raise ConfigError("the following arguments are required: VIDEO; see 'slotkeeper track --help'")
