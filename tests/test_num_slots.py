@@ -12,7 +12,7 @@ from color_model import BLUE, GREEN, GREY, RED, YELLOW, color_model, draw_square
 from small_run import raw_config, write_squares
 
 from slotkeeper.build import build_model, load_model
-from slotkeeper.checkpoint import save_model
+from slotkeeper.checkpoint import write_model
 from slotkeeper.cli import main
 from slotkeeper.config import parse_config
 from slotkeeper.data.reader import VideoFrame
@@ -28,10 +28,8 @@ RESIZABLE = ["gaussian", "preheated", "first_frame", "conditional"]
 def model_folder(folder: Path, initializer: str) -> Path:
     raw = raw_config(folder / "videos")
     raw["model"]["initializer"] = {"name": initializer}
-    if initializer == "learned":
-        raw["model"]["initializer"]["sigma"] = 1.0
-    config = parse_config(raw)
-    save_model(folder / initializer, build_model(config), config)
+    config = parse_config(raw, "test")
+    write_model(folder / initializer, build_model(config).state_dict(), config)
     return folder / initializer
 
 
@@ -57,9 +55,9 @@ def test_a_model_has_as_many_slots_as_asked_for(name: str, num_slots: int, tmp_p
 
 def test_slots_that_were_learned_one_by_one_cannot_be_more(tmp_path: Path):
     folder = model_folder(tmp_path, "learned")
-    with pytest.raises(ConfigError, match=r"has 3 slots and can't have 9: its initializer 'learned' was trained"):
+    with pytest.raises(ConfigError, match=r"has 4 slots and can't have 9: its initializer 'learned' was trained"):
         load_model(folder, num_slots=9)
-    assert load_model(folder, num_slots=3).model.num_slots == 3
+    assert load_model(folder, num_slots=4).model.num_slots == 4
 
 
 def test_too_few_and_too_many_slots_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path):
@@ -99,14 +97,21 @@ def test_more_objects_than_slots_break_nothing_and_are_said(tmp_path: Path, caps
     colors = (RED, GREEN, BLUE, YELLOW)
     squares = [(color, 14, lambda t, place=place: (2 + 15 * place, 10 + t)) for place, color in enumerate(colors)]
     video = write_h264(tmp_path / "crowd.mp4", draw_squares(squares, num_frames=12, size=(48, 64)))
-    roomy, tight = color_model([[GREY], [RED], [GREEN], [BLUE], [YELLOW], [(0, 0, 0)]], 1), [[GREY], [RED], [GREEN], [BLUE, YELLOW]]
+    roomy, tight = (
+        color_model([[GREY], [RED], [GREEN], [BLUE], [YELLOW], [(0, 0, 0)]], 1),
+        [[GREY], [RED], [GREEN], [BLUE, YELLOW]],
+    )
     track_videos([video], Tracker(roomy, size=(48, 64)), tmp_path / "roomy", show_progress=False)
     assert "may be more objects" not in capsys.readouterr().err
-    summary = track_videos([video], Tracker(color_model(tight, 1), size=(48, 64)), tmp_path / "tight", show_progress=False)
+    summary = track_videos(
+        [video], Tracker(color_model(tight, 1), size=(48, 64)), tmp_path / "tight", show_progress=False
+    )
     assert summary.tracked[0].num_objects == 3
     expected = "every slot for objects (up to 3) is in use in 12 of 12 frames, first in frame 0"
     assert expected in capsys.readouterr().err
-    assert json.loads((tmp_path / "tight" / "crowd" / "tracks.json").read_text())["info"]["crowding"].startswith(expected)
+    assert json.loads((tmp_path / "tight" / "crowd" / "tracks.json").read_text())["info"]["crowding"].startswith(
+        expected
+    )
 
 
 def test_a_crowd_with_three_slots_is_tracked():

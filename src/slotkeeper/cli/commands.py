@@ -101,17 +101,22 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from slotkeeper.data import find_videos
     from slotkeeper.evaluation import evaluate
     from slotkeeper.hardware import choose_device
+    from slotkeeper.metrics.protocols import find_protocol
     from slotkeeper.scoring import format_table
 
     _check_json(arguments.json)
+    named = None if arguments.protocol is None else find_protocol(arguments.protocol)
+    if named is not None and arguments.num_frames is not None:
+        raise ConfigError(f"--num-frames can't be given with --protocol: {named.name} says how many")
     device = choose_device(arguments.device)
     loaded = load_model(arguments.model, num_slots=arguments.num_slots)
-    num_frames = arguments.num_frames or loaded.config.evaluation.num_frames
+    configured = None if named else loaded.config.evaluation.num_frames
     evaluation = evaluate(
         loaded.model,
         find_videos(arguments.data),
         size=loaded.config.data.size,
-        num_frames=num_frames,
+        num_frames=arguments.num_frames or configured,
+        named=named,
         device=device,
         seeds=(loaded.config.seed,),
         show_progress=not arguments.quiet,
@@ -300,6 +305,13 @@ def _components(_: argparse.Namespace) -> int:
     return DONE
 
 
+def _protocols(_: argparse.Namespace) -> int:
+    from slotkeeper.cli.listings import protocol_lines
+
+    print("\n".join(protocol_lines()))
+    return DONE
+
+
 _COMMANDS = {
     "train": _train,
     "resume": _resume,
@@ -313,4 +325,5 @@ _COMMANDS = {
     "data inspect": _inspect,
     "models": _models,
     "components": _components,
+    "protocols": _protocols,
 }

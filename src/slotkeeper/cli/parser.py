@@ -77,6 +77,7 @@ def make_parser(version: str) -> argparse.ArgumentParser:
     _add_data(commands)
     commands.add_parser("models", help="list the models shipped with the package")
     commands.add_parser("components", help="list the encoders, decoders, losses and so on that a config can name")
+    commands.add_parser("protocols", help="list the published ways to score that 'evaluate --protocol' can follow")
     return parser
 
 
@@ -113,6 +114,9 @@ def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
         "--num-frames",
         type=_number(1),
         help="score the first frames only (default: the config's, as a rule whole videos)",
+    )
+    evaluate.add_argument(
+        "--protocol", metavar="NAME", help="as a published system is scored; 'slotkeeper protocols' lists them"
     )
     _add_num_slots(evaluate)
     evaluate.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")

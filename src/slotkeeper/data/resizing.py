@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Int, Integer, UInt, UInt8
+from jaxtyping import Int, Integer, UInt8
 from numpy.typing import NDArray
 from torch.nn import functional
 
@@ -69,7 +69,7 @@ class Framing:
         """Resize, and cut the middle for "center_crop"."""
         return self._cut(resize_frames(frames, self._resized(frames.shape[1:3])))
 
-    def segments(self, segments: UInt[np.ndarray, "t h w"]) -> UInt[np.ndarray, "t h2 w2"]:
+    def segments(self, segments: Integer[np.ndarray, "t h w"]) -> Integer[np.ndarray, "t h2 w2"]:
         """The same for labels."""
         return self._cut(resize_segments(segments, self._resized(segments.shape[1:3])))
 

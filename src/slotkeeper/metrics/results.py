@@ -12,6 +12,7 @@ from jaxtyping import Float
 from slotkeeper.errors import counted
 from slotkeeper.metrics.holding import HoldingCounts
 from slotkeeper.metrics.identity import HotaCounts, IdentityCounts, SwitchCounts
+from slotkeeper.metrics.protocols import EvaluationProtocol
 
 SCORE_NAMES = (
     "frame_ari",
@@ -74,7 +75,9 @@ class Protocol:
     """How scores were made; without it a score means nothing.
 
     num_videos, clip_length (frames, or the least and the most) and mask_resolution (height x width of the truth, as
-    "64x64") are filled in from the videos. seeds: of the models that were scored, if any.
+    "64x64") are filled in from the videos. seeds: of the models that were scored, if any. num_slots: of the model.
+    named: the published protocol that was asked for. departures: in what the scores were made otherwise, one sentence
+    each; without any they may be laid beside published ones.
     """
 
     per_frame: str = "mean over the frames that show a true object"
@@ -91,6 +94,9 @@ class Protocol:
     conditioning: str = "none"
     num_videos: int = 0
     seeds: tuple[int, ...] = ()
+    num_slots: int | None = None
+    named: EvaluationProtocol | None = None
+    departures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +201,8 @@ def _told(value: Any) -> str:
     """A setting as a person writes it."""
     if value is None or value == ():
         return "none"
+    if isinstance(value, dict):
+        return f"{value['name']}: {value['source']}"
     if isinstance(value, tuple):
         return ", ".join(_told(part) for part in value)
     return str(value)
