@@ -138,7 +138,7 @@ _RANDSFQ = EvaluationProtocol(
     conditioning=_BOXES,
     figures=(("ARI", "video_ari"), ("FG-ARI", "video_fg_ari")),
     source="Genera1Z/RandSF.Q, config-randsfq/randsfq_c-movi_c.py",
-    remarks="conditional on boxes, the background's among them, also for its SlotContrast and VideoSAUR baselines. Its "
+    remarks="conditional on boxes of the first frame, also for its SlotContrast and VideoSAUR baselines. Its "
     "mBO and mIoU count the background as an object, so ours are not the same. SmoothSA is scored alike.",
 )
 
@@ -181,12 +181,12 @@ _ALL = (
     replace(
         _RANDSFQ,
         name="ytvis.randsfq",
-        data="YouTube-VIS (high-quality masks), validation",
+        data="YouTube-VIS with high-quality masks, validation",
         num_slots=7,
         conditioning="none",
         source="Genera1Z/RandSF.Q, config-randsfq/randsfq_r-ytvis.py",
-        remarks="whole videos. Its mBO and mIoU count the background as an object, so ours are not the same. SmoothSA "
-        "is scored alike.",
+        remarks="whole videos. The readme says high-quality masks, the config's files are named ytvis_2022. Its mBO and "
+        "mIoU count the background as an object, so ours are not the same. SmoothSA is scored alike.",
     ),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}

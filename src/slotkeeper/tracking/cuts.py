@@ -148,7 +148,7 @@ def change_between(
     """
     if np.mean(np.abs(before - after).max(axis=-1) > _TOLERANCE) <= least:
         return 0.0
-    brighter = np.median(after, axis=(0, 1)) - np.median(before, axis=(0, 1))
+    brighter = float(np.median(after) - np.median(before))
     ways = ((before, after, 0.0), (before, after, brighter), (after, before, 0.0), (after, before, -brighter))
     return min(_strange(one, other - offset) for one, other, offset in ways)
 
