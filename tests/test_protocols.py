@@ -91,7 +91,7 @@ def test_an_identity_that_changes_between_clips_costs_nothing(tmp_path: Path):
         evaluate(model, items, size=(SIDE, SIDE), named=named).scores
         for named in (clips, replace(clips, clip_frames=None))
     )
-    assert in_clips.video_fg_ari == pytest.approx(1.0)
+    assert in_clips.video_fg_ari == pytest.approx(1.0, abs=0.02)
     assert whole.video_fg_ari < 0.1
     assert (in_clips.protocol.clip_length, whole.protocol.clip_length) == (6, 12)
     assert in_clips.protocol.mask_resolution == "128x128"

@@ -72,10 +72,10 @@ def test_a_longer_flash_is_two_cuts():
     assert cuts_in(np.concatenate((FIRST[:5], flash, FIRST[5:]))) == [5, 9]
 
 
-def test_a_flash_before_a_cut_does_not_hide_it():
+def test_a_flash_right_at_a_cut_does_not_hide_it():
+    """It counts as a shot of its own."""
     flash = shot(BLUE, GREEN, YELLOW, 1)
-    (cut,) = cuts_in(np.concatenate((FIRST, flash, SECOND)))
-    assert cut in (10, 11)
+    assert cuts_in(np.concatenate((FIRST, flash, SECOND))) == [10, 11]
 
 
 @pytest.mark.parametrize("length", [1, 6])

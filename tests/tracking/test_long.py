@@ -58,5 +58,5 @@ def test_times_and_seeking_hold_beyond_an_hour(tmp_path: Path):
         assert sought.time == pytest.approx(SECONDS[index], abs=0.01)
         assert np.array_equal(sought.pixels, whole[index].pixels)
     track_videos([video], tracker(), tmp_path / "out", show_progress=False)
-    rows = list(csv.DictReader((tmp_path / "out" / "slow" / "tracks.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "slow" / "tracks.csv").read_text().splitlines()))
     assert [float(row["time"]) for row in rows] == pytest.approx(SECONDS, abs=0.01)

@@ -185,8 +185,8 @@ _ALL = (
         num_slots=7,
         conditioning="none",
         source="Genera1Z/RandSF.Q, config-randsfq/randsfq_r-ytvis.py",
-        remarks="whole videos. The readme says high-quality masks, the config's files are named ytvis_2022. Its mBO and "
-        "mIoU count the background as an object, so ours are not the same. SmoothSA is scored alike.",
+        remarks="whole videos. The readme says high-quality masks, its config's files are named ytvis_2022. Its mBO and"
+        " mIoU count the background as an object, so ours are not the same. SmoothSA is scored alike.",
     ),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
