@@ -291,24 +291,11 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return report_skipped([*inspection.damaged_shards, *problems], None)
 
 
-def _models(_: argparse.Namespace) -> int:
-    from slotkeeper.cli.listings import model_lines
+def _list(arguments: argparse.Namespace) -> int:
+    from slotkeeper.cli.listings import component_lines, model_lines, protocol_lines
 
-    print("\n".join(model_lines()))
-    return DONE
-
-
-def _components(_: argparse.Namespace) -> int:
-    from slotkeeper.cli.listings import component_lines
-
-    print("\n".join(component_lines()))
-    return DONE
-
-
-def _protocols(_: argparse.Namespace) -> int:
-    from slotkeeper.cli.listings import protocol_lines
-
-    print("\n".join(protocol_lines()))
+    lines = {"models": model_lines, "components": component_lines, "protocols": protocol_lines}[arguments.command]()
+    print("\n".join(lines))
     return DONE
 
 
@@ -323,7 +310,7 @@ _COMMANDS = {
     "data render": _render,
     "data shard": _shard,
     "data inspect": _inspect,
-    "models": _models,
-    "components": _components,
-    "protocols": _protocols,
+    "models": _list,
+    "components": _list,
+    "protocols": _list,
 }
