@@ -20,7 +20,7 @@ LAYERS = [
     ["scenes"],
     ["encoders", "initializers", "correctors", "predictors", "decoders", "dynamics", "losses"],
     ["metrics", "masks", "pairing"],
-    ["scoring"],
+    ["scoring", "published"],
     ["config", "hardware", "launched", "model"],
     ["checkpoint"],
     ["build"],

@@ -136,17 +136,40 @@ def resolved(config: Config) -> Config:
     )
 
 
-def load_model(run_or_model: str | Path) -> LoadedModel:
+def load_model(run_or_model: str | Path, *, num_slots: int | None = None) -> LoadedModel:
     """Load the newest weights of a run folder, a model folder, or "default", the model shipped with the package.
+
+    num_slots: another number than it was trained with, where its components allow that; the weights are the same.
 
     Raises:
         CheckpointError: there is no such model, or it is damaged, foreign or too new.
+        ConfigError: it can't have `num_slots`.
     """
     folder = find_model(run_or_model)
     weights, config = read_model(folder)
     model = build_model(config)
     load_weights(model, weights, folder)
+    if num_slots is not None and num_slots != config.model.num_slots:
+        config = _resize(model, config, num_slots)
     return LoadedModel(model=model.eval(), config=config)
+
+
+def _resize(model: SlotModel, config: Config, num_slots: int) -> Config:
+    """Give a trained model another number of slots; returns the config that says so."""
+    settings = config.model
+    resized = dataclasses.replace(config, model=dataclasses.replace(settings, num_slots=num_slots))
+    families = ("corrector", "predictor", "decoder")
+    bound = [family for family in families if "num_slots" in _parameters(type(getattr(model, family)))]
+    if not model.initializer.is_resizable:
+        bound = ["initializer", *bound]
+    if bound:
+        name = getattr(settings, bound[0]).name
+        raise ConfigError(
+            f"this model has {settings.num_slots} slots and can't have {num_slots}: its {bound[0]} '{name}' was "
+            "trained for that number"
+        )
+    model.initializer = model.initializer.with_num_slots(num_slots)
+    return resized
 
 
 def _build_model(config: Config) -> SlotModel:

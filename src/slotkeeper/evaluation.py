@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos, start_from_segments
+from slotkeeper.data.resizing import Fit
 from slotkeeper.errors import DamagedModelError, DataError, counted
 from slotkeeper.interfaces import BackboneEncoder
 from slotkeeper.metrics.health import effective_slots, mask_entropy, mask_swap_rate
 from slotkeeper.metrics.prediction import psnr
+from slotkeeper.metrics.protocols import EvaluationProtocol
 from slotkeeper.model import SlotModel
+from slotkeeper.published import clips_of, departures_of
 from slotkeeper.scoring import Protocol, Scorer, Scores, VideoScores
 from slotkeeper.tracking import BackgroundRecognition, measure_background, slot_labels
 from slotkeeper.tracking.frame_size import chunk_length
@@ -77,6 +80,7 @@ def evaluate(
     *,
     size: tuple[int, int],
     num_frames: int | None = None,
+    named: EvaluationProtocol | None = None,
     device: str | torch.device = "cpu",
     seeds: tuple[int, ...] = (),
     skipped: list[SkippedVideo] | None = None,
@@ -87,11 +91,15 @@ def evaluate(
     The slots that hold each pixel are scored as they are, those that are recognised as background as 0. A conditional
     model is given the true objects of each first frame, and the protocol says so.
 
+    Under a published protocol its lengths, its crop and its size of masks hold, and all slots are segments, the
+    background's too. The model sees frames of its own size all the same; what so departs from the protocol is named.
+
     Args:
         model: put into evaluation mode and moved to `device`.
         items: videos with masks; others are named among the skipped.
         size: height and width given to the model.
-        num_frames: only the first frames of each; None for whole videos.
+        num_frames: only the first frames of each; None for whole videos, or as many as `named` takes.
+        named: a published protocol to follow.
         device: where to compute.
         seeds: of the model's training, for the protocol.
         skipped: broken videos, and those whose masks can't be used, are appended here, whatever is raised later.
@@ -106,7 +114,11 @@ def evaluate(
         conditioning=conditioning_of(model),
         features=model.encoder.label if isinstance(model.encoder, BackboneEncoder) else None,
         seeds=seeds,
+        num_slots=model.num_slots,
+        named=named,
     )
+    fit: Fit = "stretch" if named is None else named.fit
+    num_frames = named.num_frames if named is not None and num_frames is None else num_frames
     gathered = _Gathered(model.to(device).eval(), torch.device(device), protocol)
     for item in items:
         if item.masks is None:
@@ -117,10 +129,11 @@ def evaluate(
     skipped = [] if skipped is None else skipped
     num_known = len(skipped)
     by_id = {item.video_id: item for item in usable}
-    clips = iterate_videos(usable, size, max_frames=num_frames, skipped=skipped)
+    clips = iterate_videos(usable, size, max_frames=num_frames, fit=fit, skipped=skipped)
     for clip in tqdm(clips, total=len(usable), desc="evaluating", unit="video", disable=not show_progress):
         try:
-            gathered.add(clip)
+            for part in clips_of(clip, named):
+                gathered.add(part)
         except DataError as error:
             item = by_id[clip.video_ids[0]]
             skipped.append(SkippedVideo(video_id=item.video_id, path=item.video, reason=f"{item.masks}: {error}"))
@@ -139,10 +152,12 @@ class _Gathered:
 
     def __init__(self, model: SlotModel, device: torch.device, protocol: Protocol):
         self._model, self._device = model, device
-        self.scorer = Scorer(protocol=protocol)
+        self._named = protocol.named
+        self.scorer = Scorer(protocol=protocol, is_background_known=self._named is None)
         self._health: list[tuple[float, float, float | None]] = []
         self._background = BackgroundRecognition()
         self._seconds, self._num_frames = 0.0, 0
+        self._frame_size = (0, 0)
 
     def add(self, clip: Clip) -> None:
         assert clip.segments is not None
@@ -157,7 +172,9 @@ class _Gathered:
         )
         self._seconds += time.perf_counter() - started
         self._num_frames += len(true)
-        self.scorer.add(segments_of_slots(slots, is_background), true, name=clip.video_ids[0], psnr=seen.psnr)
+        self._frame_size = (clip.frames.shape[-2], clip.frames.shape[-1])
+        predicted = slots if self._named else segments_of_slots(slots, is_background)
+        self.scorer.add(predicted, true, name=clip.video_ids[0], psnr=seen.psnr)
         self._background += measure_background(slots, is_background, true)
         masks = seen.masks[None]
         self._health.append((float(effective_slots(masks)), float(mask_entropy(masks)), mask_swap_rate(slots)))
@@ -172,9 +189,11 @@ class _Gathered:
             background_recall=self._background.recall,
         )
         speed = self._num_frames / max(self._seconds, 1e-9)
-        return Evaluation(
-            scores=self.scorer.scores(), videos=self.scorer.videos, health=health, frames_per_second=speed
-        )
+        scores = self.scorer.scores()
+        if self._named is not None:
+            departures = departures_of(scores.protocol, self._named, frame_size=self._frame_size)
+            scores = replace(scores, protocol=replace(scores.protocol, departures=departures))
+        return Evaluation(scores=scores, videos=self.scorer.videos, health=health, frames_per_second=speed)
 
 
 def segments_of_slots(

@@ -103,7 +103,8 @@ class Initializer(nn.Module, ABC):
     num_background: how many of the first slots are meant for the background; 0 where the model doesn't say. noise_per:
     whether the model hands over one noise for all frames of a video or another one for each; matters only without
     recurrence. start_kinds: what it can be given to begin with. needs_start: it learned with a start and means little
-    without. has_guess: its slots come with a guess.
+    without. has_guess: its slots come with a guess. is_resizable: it makes sense of another number of slots than it was
+    trained with, by `with_num_slots`.
     """
 
     num_slots: int
@@ -112,6 +113,7 @@ class Initializer(nn.Module, ABC):
     start_kinds: tuple[str, ...] = ()
     needs_start: bool = False
     has_guess: bool = False
+    is_resizable: bool = False
 
     @abstractmethod
     def forward(
@@ -128,6 +130,13 @@ class Initializer(nn.Module, ABC):
         random unless noise is given. frame_index: of that frame in the video. given: of a kind in `start_kinds`; its
         things get the slots after the background's, in their order.
         """
+
+    def with_num_slots(self, num_slots: int) -> Initializer:
+        """A copy that gives another number of slots, weights and first slots as they were; deterministic.
+
+        Asked only where `is_resizable`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has a fixed number of slots")
 
     def admit(self, placed: PlacedSlots, frame: Features, attention: Float[Tensor, "b s n"]) -> PlacedSlots:
         """Give free slots to what a later frame shows and no slot holds; most initializers admit nothing.

@@ -24,7 +24,7 @@ from slotkeeper.files import write_json
 from slotkeeper.report import DEFAULT_MAX_FRAMES, ReportWriter
 from slotkeeper.staging import prepare_folder, staged
 from slotkeeper.stopping import StopRequest, signal_name, stop_on_signals
-from slotkeeper.tracking import Tracker
+from slotkeeper.tracking import ShotLog, Tracker
 
 RESULT_FILES = (*DATA_FILES, "report.html")
 SKIPPED_FILE = "skipped.json"
@@ -36,7 +36,11 @@ _LAYOUT_STEMS = (_LAYOUT_STEM, "frames")
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedVideo:
-    """One video's results. seconds: of tracking and writing. problem: why frames are missing, or None."""
+    """One video's results.
+
+    seconds: of tracking and writing. problem: why frames are missing, or None. num_cuts: between shots. crowding: a
+    sentence where objects may have found no slot, or None.
+    """
 
     path: MediaPath
     folder: Path
@@ -44,6 +48,8 @@ class TrackedVideo:
     num_objects: int
     seconds: float
     problem: str | None = None
+    num_cuts: int = 0
+    crowding: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +139,8 @@ def track_videos(
                 break
         else:
             tracked.append(video)
+            if video.crowding is not None:
+                tqdm.write(f"{path}: {video.crowding}", file=sys.stderr)
             if video.problem is None:
                 continue
             skipped.append(SkippedVideo(path=path, reason=video.problem, folder=video.folder))
@@ -289,6 +297,7 @@ def track_one(
     size = (info.height, info.width)
     began = time.perf_counter()
     num_frames, problem = 0, None
+    watched = ShotLog()
     with (
         staged(folder, RESULT_FILES) as staging,
         ResultsWriter(staging, fps=info.fps, size=size) as results,
@@ -301,6 +310,7 @@ def track_one(
             for frame in bar:
                 results.add(frame)
                 report.add(frame)
+                watched.add(frame)
                 num_frames += 1
                 if stream is not None and stop.number:  # what has come so far is not thrown away
                     stream.stop(f"was stopped by {signal_name(stop.number)}")
@@ -318,6 +328,8 @@ def track_one(
             model=tracker.name,
             start=describe_start(start),
             problem=problem,
+            cuts=tuple(watched.cuts),
+            crowding=watched.crowding,
         )
         results.finish(facts)
         seconds = time.perf_counter() - began
@@ -325,7 +337,14 @@ def track_one(
         report.finish(facts, results.store, settings=settings, seconds=seconds)
         num_objects = results.store.num_tracks
     return TrackedVideo(
-        path=path, folder=folder, num_frames=num_frames, num_objects=num_objects, seconds=seconds, problem=problem
+        path=path,
+        folder=folder,
+        num_frames=num_frames,
+        num_objects=num_objects,
+        seconds=seconds,
+        problem=problem,
+        num_cuts=len(watched.cuts),
+        crowding=watched.crowding,
     )
 
 

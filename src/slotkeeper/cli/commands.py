@@ -113,17 +113,22 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from slotkeeper.data import find_videos
     from slotkeeper.evaluation import evaluate
     from slotkeeper.hardware import choose_device
+    from slotkeeper.metrics.protocols import find_protocol
     from slotkeeper.scoring import format_table
 
     _check_json(arguments.json)
+    named = None if arguments.protocol is None else find_protocol(arguments.protocol)
+    if named is not None and arguments.num_frames is not None:
+        raise ConfigError(f"--num-frames can't be given with --protocol: {named.name} says how many")
     device = choose_device(arguments.device)
-    loaded = load_model(arguments.model)
-    num_frames = arguments.num_frames or loaded.config.evaluation.num_frames
+    loaded = load_model(arguments.model, num_slots=arguments.num_slots)
+    configured = None if named else loaded.config.evaluation.num_frames
     evaluation = evaluate(
         loaded.model,
         find_videos(arguments.data),
         size=loaded.config.data.size,
-        num_frames=num_frames,
+        num_frames=arguments.num_frames or configured,
+        named=named,
         device=device,
         seeds=(loaded.config.seed,),
         show_progress=not arguments.quiet,
@@ -200,13 +205,16 @@ def _track(arguments: argparse.Namespace) -> int:
     from slotkeeper.data import read_starts
     from slotkeeper.loading import load
     from slotkeeper.track_files import track_videos
+    from slotkeeper.tracking import TrackingRules
 
     starts = None if arguments.start is None else read_starts(arguments.start)
-    tracker = load(arguments.model, device=arguments.device)
+    rules = TrackingRules(cut_change=1.0) if arguments.no_cuts else None
+    tracker = load(arguments.model, device=arguments.device, rules=rules, num_slots=arguments.num_slots)
     summary = track_videos(videos, tracker, arguments.out, starts=starts, show_progress=not arguments.quiet)
     for video in summary.tracked:
         found = f"{counted(video.num_objects, 'object')} in {counted(video.num_frames, 'frame')}"
-        print(f"{video.path}: {found}; {video.folder / 'report.html'}")
+        cuts = f", {counted(video.num_cuts, 'cut')}" if video.num_cuts else ""
+        print(f"{video.path}: {found}{cuts}; {video.folder / 'report.html'}")
     return summary.exit_code
 
 
@@ -215,8 +223,9 @@ def _videos_to_track(arguments: argparse.Namespace) -> list[str]:
     for option in () if arguments.cluster else ("address", "jobs", "retry"):
         if getattr(arguments, option):
             raise ConfigError(f"--{option} is for tracking with --cluster")
-    if arguments.cluster and arguments.start is not None:
-        raise ConfigError("--start can't be given with --cluster")
+    for option in ("start", "num_slots", "no_cuts") if arguments.cluster else ():
+        if getattr(arguments, option):
+            raise ConfigError(f"--{option.replace('_', '-')} can't be given with --cluster")
     videos = [*arguments.videos, *(read_path_list(arguments.list) if arguments.list else ())]
     if not videos:
         raise ConfigError("the following arguments are required: VIDEO; see 'slotkeeper track --help'")
@@ -307,17 +316,11 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return report_skipped([*inspection.damaged_shards, *problems], None)
 
 
-def _models(_: argparse.Namespace) -> int:
-    from slotkeeper.cli.listings import model_lines
+def _list(arguments: argparse.Namespace) -> int:
+    from slotkeeper.cli.listings import component_lines, model_lines, protocol_lines
 
-    print("\n".join(model_lines()))
-    return DONE
-
-
-def _components(_: argparse.Namespace) -> int:
-    from slotkeeper.cli.listings import component_lines
-
-    print("\n".join(component_lines()))
+    lines = {"models": model_lines, "components": component_lines, "protocols": protocol_lines}[arguments.command]()
+    print("\n".join(lines))
     return DONE
 
 
@@ -335,6 +338,7 @@ _COMMANDS = {
     "data convert": _convert,
     "data features": _features,
     "data inspect": _inspect,
-    "models": _models,
-    "components": _components,
+    "models": _list,
+    "components": _list,
+    "protocols": _list,
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from slotkeeper.catalog import FAMILIES, find_component
 from slotkeeper.checkpoint import list_shipped_models, read_model
+from slotkeeper.metrics.protocols import PROTOCOLS
 
 
 def component_lines() -> Iterator[str]:
@@ -31,3 +32,19 @@ def model_lines() -> Iterator[str]:
         parts = f"{model.encoder.name}, {model.initializer.name}, {model.decoder.name}"
         size = f"{num_parameters / 1e6:.2f} M parameters, {model.num_slots} slots, {width}x{height}"
         yield f"{folder.name}  {size}; {parts}"
+
+
+def protocol_lines() -> Iterator[str]:
+    """Name and settings of each published protocol."""
+    width = max(map(len, PROTOCOLS))
+    for protocol in PROTOCOLS.values():
+        length = f"clips of {protocol.clip_frames} frames" if protocol.clip_frames else "whole videos"
+        length = f"first {protocol.num_frames} frames" if protocol.num_frames else length
+        fit = "middle square" if protocol.fit == "center_crop" else "stretched"
+        height, mask_width = protocol.mask_size
+        figures = ", ".join(name for name, _ in protocol.figures)
+        given = "" if protocol.conditioning == "none" else "; given boxes"
+        yield (
+            f"{protocol.name:<{width}}  {protocol.data}; {length}, {fit}, masks {mask_width}x{height}, "
+            f"{protocol.num_slots} slots{given}; {figures}"
+        )

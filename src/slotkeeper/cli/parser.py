@@ -94,6 +94,7 @@ def make_parser(version: str) -> argparse.ArgumentParser:
     _add_data(commands)
     commands.add_parser("models", help="list the models shipped with the package")
     commands.add_parser("components", help="list the encoders, decoders, losses and so on that a config can name")
+    commands.add_parser("protocols", help="list the published ways to score that 'evaluate --protocol' can follow")
     return parser
 
 
@@ -137,12 +138,22 @@ def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
     evaluate.add_argument(
         "--burn-in", type=_number(1), metavar="K", help="with --predict: frames that are seen (default: the model's)"
     )
+    evaluate.add_argument(
+        "--protocol", metavar="NAME", help="as a published system is scored; 'slotkeeper protocols' lists them"
+    )
+    _add_num_slots(evaluate)
     evaluate.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
     evaluate.add_argument("--quiet", action="store_true", help="no progress bar")
     score = commands.add_parser("score", help="score masks made by any program against the truth")
     score.add_argument("predicted", type=_path, metavar="PREDICTED", help="a folder of masks or a masks.npz")
     score.add_argument("true", type=_path, metavar="TRUE", help="the true masks, laid out alike")
     score.add_argument("--json", type=_path, metavar="FILE", help="write the scores here too")
+
+
+def _add_num_slots(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--num-slots", type=_number(2), metavar="N", help="another number of slots than the model was trained with"
+    )
 
 
 def _add_comparing(commands: _Commands) -> None:  # type: ignore[type-arg]
@@ -174,6 +185,8 @@ def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
     track.add_argument(
         "--start", type=_path, metavar="FILE", help="JSON with boxes, points or masks of the first frame's objects"
     )
+    _add_num_slots(track)
+    track.add_argument("--no-cuts", action="store_true", help="take each video for one shot, without cuts")
     track.add_argument("--device", choices=_DEVICES, default="auto", help=f"where to compute {_DEFAULT}")
     track.add_argument("--quiet", action="store_true", help="no progress bar")
     track.add_argument("--cluster", action="store_true", help="many videos side by side on Ray, resumable")

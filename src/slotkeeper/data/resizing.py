@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int, Integer, Shaped, UInt, UInt8
+from jaxtyping import Float32, Int, Integer, Shaped, UInt8
 from torch.nn import functional
 
 from slotkeeper.errors import ConfigError, nearest_name
@@ -76,7 +76,7 @@ class Framing:
         size = self._resized(frames.shape[1:3])
         return resize_frames(frames, size)[:, *self._kept(size)]
 
-    def segments(self, segments: UInt[np.ndarray, "t h w"]) -> UInt[np.ndarray, "t h2 w2"]:
+    def segments(self, segments: Integer[np.ndarray, "t h w"]) -> Integer[np.ndarray, "t h2 w2"]:
         """The same for labels."""
         return self._nearest(segments)
 

@@ -11,7 +11,7 @@ import torch
 from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
-from slotkeeper.data.resizing import resize_frames
+from slotkeeper.data.resizing import Fit, Framing
 from slotkeeper.data.segments import SegmentArray, check_segments_fit, load_segments
 from slotkeeper.data.stored import SkippedVideo
 from slotkeeper.errors import DataError, counted
@@ -23,12 +23,13 @@ def iterate_videos(
     size: tuple[int, int],
     *,
     max_frames: int | None = None,
+    fit: Fit = "stretch",
     skipped: list[SkippedVideo] | None = None,
 ) -> Iterator[Clip]:
     """Each video as one clip of batch size 1: frames resized to `size` (height, width), segments as they are stored.
 
-    max_frames: keep only the first frames. skipped: broken videos, and those whose masks don't fit, are appended here
-    and passed over.
+    max_frames: keep only the first frames. fit: how frames come to their size. skipped: broken videos,
+    and those whose masks don't fit, are appended here and passed over.
 
     Raises:
         DataError: no video is usable; a single video's own error if it is the only one.
@@ -38,7 +39,7 @@ def iterate_videos(
     error: DataError | None = None
     for item in items:
         try:
-            clip = load_video(item, size, max_frames=max_frames)
+            clip = load_video(item, size, max_frames=max_frames, fit=fit)
         except DataError as problem:
             error = problem
             skipped.append(SkippedVideo(video_id=item.video_id, path=item.video, reason=str(problem)))
@@ -53,16 +54,16 @@ def iterate_videos(
         )
 
 
-def load_video(item: VideoItem, size: tuple[int, int], *, max_frames: int | None = None) -> Clip:
+def load_video(item: VideoItem, size: tuple[int, int], *, max_frames: int | None = None, fit: Fit = "stretch") -> Clip:
     """One video as a clip of batch size 1, as `iterate_videos` gives it. Segments are int32.
 
     Raises:
         DataError: the video is broken or truncated, or its masks don't fit.
     """
-    reader = VideoReader(item.video)
+    reader, framing = VideoReader(item.video), Framing(size=size, fit=fit)
     frames, times = [], []
     for frame in islice(reader, max_frames):
-        frames.append(resize_frames(frame.pixels[None], size))
+        frames.append(framing.frames(frame.pixels[None]))
         times.append(frame.time)
     segments = None
     if item.masks is not None:

@@ -42,6 +42,8 @@ def _info(facts: VideoFacts, *, is_sparse: bool) -> dict[str, Any]:
         "fps": float(facts.fps),
         "start": facts.start,
         "problem": facts.problem,
+        "cuts": list(facts.cuts),
+        "crowding": facts.crowding,
         "lists": "from each object's first frame to its last" if is_sparse else "one entry per frame of the video",
     }
 

@@ -10,7 +10,8 @@ from fractions import Fraction
 class VideoFacts:
     """A tracked video. name: of the source file. stem: of the results. problem: why frames are missing, or None.
 
-    start: what the user gave about its first frame, in words, or None.
+    start: what the user gave about its first frame, in words, or None. cuts: frames that begin a new shot. crowding: a
+    sentence where objects may have found no slot, or None.
     """
 
     name: str
@@ -22,3 +23,5 @@ class VideoFacts:
     model: str = ""
     start: str | None = None
     problem: str | None = None
+    cuts: tuple[int, ...] = ()
+    crowding: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from slotkeeper.interfaces import Initializer
 from slotkeeper.nn.blocks import mlp
+from slotkeeper.nn.more_rows import with_rows
 from slotkeeper.nn.places import places_at
 from slotkeeper.noise import VideoNoise
 from slotkeeper.types import Features, GivenStart, PlacedSlots
@@ -31,6 +33,7 @@ class ConditionalInitializer(Initializer):
     """
 
     num_background = 1
+    is_resizable = True
     needs_start = True
 
     def __init__(
@@ -80,6 +83,13 @@ class ConditionalInitializer(Initializer):
             functional.pad(spreads, (1, missing)),
         )
         return PlacedSlots(slots=torch.cat((self._backgrounds(batch).to(objects), objects), dim=1), places=places)
+
+    def with_num_slots(self, num_slots: int) -> ConditionalInitializer:
+        """More things can be given, and more spare slots are left; these are drawn like the learned ones."""
+        resized = deepcopy(self)
+        resized.num_slots = num_slots
+        resized.spare = with_rows(self.spare, num_slots - 1)
+        return resized
 
     def _backgrounds(self, batch: int) -> Float[Tensor, "b 1 d"]:
         return self.background.expand(batch, -1, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Initializer
 from slotkeeper.nn.colors import weighted_colors
+from slotkeeper.nn.more_rows import with_rows
 from slotkeeper.nn.places import places_at, settled
 from slotkeeper.nn.positions import position_grid
 from slotkeeper.noise import VideoNoise
@@ -45,6 +47,7 @@ class FirstFrameInitializer(Initializer):
     """
 
     num_background = 1
+    is_resizable = True
     start_kinds = ("points", "boxes", "masks")
 
     def __init__(
@@ -100,6 +103,13 @@ class FirstFrameInitializer(Initializer):
         is_free = functional.pad(~is_new, (1, 0))
         places = places_at(functional.pad(points, (0, 0, 1, 0)), functional.pad(is_new, (1, 0)), is_free)
         return PlacedSlots(slots=slots, places=places)
+
+    def with_num_slots(self, num_slots: int) -> FirstFrameInitializer:
+        """More regions are picked, and more slots wait free for newcomers; these are drawn like the learned ones."""
+        resized = deepcopy(self)
+        resized.num_slots = num_slots
+        resized.free = with_rows(self.free, num_slots - 1)
+        return resized
 
     def pick(self, colors: Float[Tensor, "b 3 y x"]) -> tuple[Float[Tensor, "b s 2"], Bool[Tensor, "b s"]]:
         """The middle of one region for each slot but the background's, and whether there was a region."""

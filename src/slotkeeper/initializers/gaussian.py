@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Literal
 
 import torch
@@ -25,6 +26,7 @@ class GaussianInitializer(Initializer):
     "fixed" noise, stored with the weights, or each "frame" its own, a function of its index.
     """
 
+    is_resizable = True
     fixed_noise: Tensor
 
     def __init__(
@@ -63,6 +65,15 @@ class GaussianInitializer(Initializer):
         """Slots that know nothing of the frame."""
         drawn = self._drawn(len(features.tokens), noise, frame_index).to(self.mean)
         return PlacedSlots(slots=self.mean + self.log_sigma.exp() * drawn)
+
+    def with_num_slots(self, num_slots: int) -> GaussianInitializer:
+        """Further draws of the same distribution; the fixed noise of the slots that stay is as it was."""
+        resized = deepcopy(self)
+        resized.num_slots = num_slots
+        private = torch.Generator().manual_seed(self.noise_seed + 1)
+        further = torch.randn(max(0, num_slots - self.num_slots), self.fixed_noise.shape[1], generator=private)
+        resized.fixed_noise = torch.cat((self.fixed_noise[:num_slots], further.to(self.fixed_noise)))
+        return resized
 
     def _drawn(self, batch: int, noise: VideoNoise | None, frame_index: int) -> Float[Tensor, "b s d"]:
         shape = self.fixed_noise.shape

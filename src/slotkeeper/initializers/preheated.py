@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,6 +30,7 @@ class PreheatedInitializer(Initializer):
     """
 
     has_guess = True
+    is_resizable = True
 
     def __init__(
         self,
@@ -75,6 +78,13 @@ class PreheatedInitializer(Initializer):
         assert noise is not None
         drawn = noise.normal(*guess.shape[1:]).to(guess)
         return PlacedSlots(slots=guess.detach() + self.log_sigma.exp() * drawn, guess=guess)
+
+    def with_num_slots(self, num_slots: int) -> PreheatedInitializer:
+        """Further draws, which look at the frame like the others."""
+        resized = deepcopy(self)
+        resized.num_slots = num_slots
+        resized.cold = self.cold.with_num_slots(num_slots)
+        return resized
 
     def guess(self, cold: Float[Tensor, "b s d"], tokens: Float[Tensor, "b n e"]) -> Float[Tensor, "b s d"]:
         """What slots will have become, from draws that know nothing and the frame's tokens."""

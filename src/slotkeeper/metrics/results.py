@@ -12,6 +12,7 @@ from jaxtyping import Float
 from slotkeeper.errors import counted
 from slotkeeper.metrics.holding import HoldingCounts
 from slotkeeper.metrics.identity import HotaCounts, IdentityCounts, SwitchCounts
+from slotkeeper.metrics.protocols import EvaluationProtocol
 
 SCORE_NAMES = (
     "frame_ari",
@@ -75,7 +76,9 @@ class Protocol:
 
     num_videos, clip_length (frames, or the least and the most) and mask_resolution (height x width of the truth, as
     "64x64") are filled in from the videos. features: the pretrained ones that the models stand on, if any. seeds: of
-    the models that were scored, if any.
+    the models that were scored, if any. num_slots: of the model. named: the published protocol that was asked for.
+    departures: in what the scores were made otherwise, one sentence each; without any they may be laid beside published
+    ones.
     """
 
     per_frame: str = "mean over the frames that show a true object"
@@ -93,6 +96,9 @@ class Protocol:
     features: str | None = None
     num_videos: int = 0
     seeds: tuple[int, ...] = ()
+    num_slots: int | None = None
+    named: EvaluationProtocol | None = None
+    departures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +203,8 @@ def _told(value: Any) -> str:
     """A setting as a person writes it."""
     if value is None or value == ():
         return "none"
+    if isinstance(value, dict):
+        return f"{value['name']}: {value['source']}"
     if isinstance(value, tuple):
         return ", ".join(_told(part) for part in value)
     return str(value)

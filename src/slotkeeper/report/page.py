@@ -67,12 +67,20 @@ class Page:
                 f"The player holds the first {len(self.times)} of {self.facts.num_frames} frames, so that this page "
                 "stays small; the timeline, the tables and the other result files cover all of them."
             )
+        if self.facts.crowding is not None:
+            notices.append(f"{self.facts.crowding[0].upper()}{self.facts.crowding[1:]}.")
         if len(self.rows) < self.num_tracks:
             notices.append(
                 f"The {len(self.rows)} objects that show longest are listed, of {self.num_tracks}; the other result "
                 "files hold all of them."
             )
         return notices
+
+    @property
+    def cut_places(self) -> list[float]:
+        """Where the timeline shows cuts, in percent from its left; at most one per bin."""
+        bins = sorted({cut * self.num_bins // max(1, self.facts.num_frames) for cut in self.facts.cuts})
+        return [100 * place / self.num_bins for place in bins]
 
     @property
     def numbers(self) -> list[tuple[str, str]]:
@@ -83,6 +91,7 @@ class Page:
             ("objects", str(self.num_tracks)),
             ("at a time, on average", f"{self.num_rows / max(1, facts.num_frames):.1f}"),
             ("frames", str(facts.num_frames)),
+            *([("cuts between shots", str(len(facts.cuts)))] if facts.cuts else []),
             ("frames per second", f"{float(facts.fps):g}" if facts.fps.denominator == 1 else f"{float(facts.fps):.3f}"),
             ("pixels", f"{facts.width} × {facts.height}"),
             ("frames tracked per second", speed),

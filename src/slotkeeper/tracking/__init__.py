@@ -8,10 +8,13 @@ from __future__ import annotations
 from slotkeeper.tracking.background import BackgroundRecognition, measure_background
 from slotkeeper.tracking.clips import object_segments, slot_labels
 from slotkeeper.tracking.rules import TrackingRules
-from slotkeeper.tracking.tracker import TrackedFrame, TrackedObject, Tracker, collect_tracks
+from slotkeeper.tracking.shot_log import ShotLog
+from slotkeeper.tracking.tracked import TrackedFrame, TrackedObject, collect_tracks
+from slotkeeper.tracking.tracker import Tracker
 
 __all__ = [
     "BackgroundRecognition",
+    "ShotLog",
     "TrackedFrame",
     "TrackedObject",
     "Tracker",

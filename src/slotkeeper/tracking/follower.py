@@ -51,10 +51,18 @@ class SlotFollower:
         size: height and width at which segments are wanted.
         rules: all thresholds.
         num_given: how many of the slots after those for the background began with what the user called objects.
+        num_tracks: ids that are taken already.
     """
 
     def __init__(
-        self, *, num_slots: int, num_background: int, size: tuple[int, int], rules: TrackingRules, num_given: int = 0
+        self,
+        *,
+        num_slots: int,
+        num_background: int,
+        size: tuple[int, int],
+        rules: TrackingRules,
+        num_given: int = 0,
+        num_tracks: int = 0,
     ) -> None:
         self._size = size
         self._rules = rules
@@ -62,10 +70,15 @@ class SlotFollower:
             num_slots=num_slots, num_background=num_background, rules=rules, num_given=num_given
         )
         given = range(num_background, num_background + num_given)
-        self._lifecycle = SlotLifecycle(num_slots=num_slots, rules=rules, given=given)
+        self._lifecycle = SlotLifecycle(num_slots=num_slots, rules=rules, given=given, num_tracks=num_tracks)
         self._undecided: list[_Seen] | None = []
         self._decided: deque[tuple[Holders, Bool[np.ndarray, " s"]]] = deque()
         self._num_given = 0
+
+    @property
+    def num_tracks(self) -> int:
+        """The largest id that is taken."""
+        return self._lifecycle.num_tracks
 
     def push(
         self, masks: Float[Tensor, "s rows columns"], vectors: Float[np.ndarray, "s d"]

@@ -28,18 +28,24 @@ class SlotLifecycle:
     An empty slot that shows something for `birth_frames` frames in a row holds an object: its former one, if the
     slot's vector is still similar to when that was last seen and not too long ago, else a new one. Ids are filled in
     from the first of these frames on; `pop` gives frames that can't change any more. The first objects of the slots in
-    `given` have the ids 1, 2 and so on in this order, others those after.
+    `given` have the ids 1, 2 and so on in this order, others those after. num_tracks: ids that are taken already, by
+    earlier shots of the video.
     """
 
-    def __init__(self, *, num_slots: int, rules: TrackingRules, given: range = range(0)) -> None:
+    def __init__(self, *, num_slots: int, rules: TrackingRules, given: range = range(0), num_tracks: int = 0) -> None:
         self._rules = rules
-        self._reserved = {slot: number for number, slot in enumerate(given, start=1)}
+        self._reserved = {slot: number for number, slot in enumerate(given, start=num_tracks + 1)}
         self._slots = [_Slot() for _ in range(num_slots)]
         self._pending: deque[Int[np.ndarray, " s"]] = deque()
         self._num_frames = 0
-        self._num_tracks = len(given)
+        self._num_tracks = num_tracks + len(given)
         self._is_finished = False
         self._latest: Float[np.ndarray, "s d"] = np.zeros((num_slots, 0))
+
+    @property
+    def num_tracks(self) -> int:
+        """The largest id that is taken."""
+        return self._num_tracks
 
     def push(
         self,

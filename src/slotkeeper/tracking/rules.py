@@ -30,6 +30,9 @@ class TrackingRules:
         background_release: a background slot becomes free when its shares of border and area both fall below this
             part of the two thresholds.
         background_frames: frames over which these shares are averaged; the first ones are judged together.
+        cut_change: least share of the picture that changes at a cut between shots, see `CutDetector`; 1 looks for none.
+        flash_frames: a sudden change that is undone within so many frames is a flash, not two cuts. After a sudden
+            change frames are given out with a delay of so many.
     """
 
     birth_area: float = 0.003
@@ -43,6 +46,8 @@ class TrackingRules:
     background_area: float = 0.4
     background_release: float = 0.5
     background_frames: int = 8
+    cut_change: float = 0.08
+    flash_frames: int = 3
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -58,5 +63,5 @@ class TrackingRules:
                 )
 
 
-_UPPER = {"birth_frames": 64, "background_frames": 64, "max_hidden_frames": 10**9}
-"""Largest values where it isn't 1. Frames are held in memory while a birth or the background is undecided."""
+_UPPER = {"birth_frames": 64, "background_frames": 64, "flash_frames": 64, "max_hidden_frames": 10**9}
+"""Largest values where it isn't 1. Frames are held in memory while a birth, the background or a cut is undecided."""

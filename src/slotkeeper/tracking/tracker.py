@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from slotkeeper.data.media import MediaPath
@@ -19,48 +19,15 @@ from slotkeeper.data.starts import Start, given_start
 from slotkeeper.errors import CheckpointError, ConfigError, VideoError
 from slotkeeper.masks import slot_pictures
 from slotkeeper.model import SlotModel
+from slotkeeper.tracking.cuts import mark_cuts
 from slotkeeper.tracking.follower import FollowedFrame, SlotFollower
 from slotkeeper.tracking.frame_size import FrameFit, chunk_length, model_size
 from slotkeeper.tracking.rules import TrackingRules
-from slotkeeper.types import GivenStart, SlotState, Track, VideoOutput
+from slotkeeper.tracking.tracked import TrackedFrame, objects_of
+from slotkeeper.types import GivenStart, SlotState, VideoOutput
 
 _CHUNK_BYTES = 96 * 2**20
 """Source pixels that are held while a chunk is collected: bounds the chunk where frames are large."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackedObject:
-    """One object in one frame.
-
-    id: from 1, never reused within a video. slot: the one that holds it, from 0. box: x0 y0 x1 y1 in source pixels,
-    x1 and y1 one past the last pixel. mask: at the source's size. area: pixels. confidence: in [0, 1], see
-    `slotkeeper.tracking.holders.find_holders`.
-    """
-
-    id: int
-    slot: int
-    box: tuple[int, int, int, int]
-    mask: Bool[np.ndarray, "h w"]
-    area: int
-    confidence: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackedFrame:
-    """One frame with its objects, at the source's size.
-
-    index: from 0. time: seconds since the video's first frame. pixels: RGB of the source. segments: object ids, 0 for
-    background. objects: ascending by id. slot_pictures: what each slot paints, at the model's size, with the slot's
-    soft mask as alpha. is_background: slots that are taken for background.
-    """
-
-    index: int
-    time: float
-    pixels: UInt8[np.ndarray, "h w 3"]
-    segments: Int[np.ndarray, "h w"]
-    objects: tuple[TrackedObject, ...]
-    slot_pictures: UInt8[np.ndarray, "s rows columns 4"]
-    is_background: Bool[np.ndarray, " s"]
 
 
 class Tracker:
@@ -143,7 +110,8 @@ class Tracker:
     def track_frames(self, frames: Iterable[VideoFrame], *, start: Start | None = None) -> Iterator[TrackedFrame]:
         """Follow the objects of consecutive frames of one size. start: where things are in the first one.
 
-        What is given keeps its order: the first has the id 1.
+        What is given keeps its order: the first has the id 1. At a cut the model begins anew, and so do all objects,
+        under ids of their own; what was given holds up to the first one.
 
         Raises:
             VideoError: reading failed; all frames read before have been given.
@@ -153,16 +121,20 @@ class Tracker:
         session: _Session | None = None
         failure: VideoError | None = None
         chunk: list[VideoFrame] = []
-        source = iter(frames)
+        source = mark_cuts(frames, self.rules)
         while True:
             try:
-                frame = next(source, None)
+                frame, is_cut = next(source, (None, False))
             except VideoError as error:
                 frame, failure = None, error
             if frame is None:
                 break
-            chunk.append(frame)
             session = session or _Session(self, frame.pixels.shape[:2], start)
+            if is_cut:
+                yield from session.advance(chunk)
+                yield from session.begin_shot()
+                chunk = []
+            chunk.append(frame)
             if len(chunk) >= session.chunk:
                 yield from session.advance(chunk)
                 chunk = []
@@ -201,15 +173,21 @@ class _Session:
         self._tracker = tracker
         self._model = tracker.model
         self._size = model_size((height, width), tracker.size, fit=tracker.fit, stride=tracker.stride)
+        self._source_size = (height, width)
         self._state: SlotState = self._model.start(given)
-        self._follower = SlotFollower(
+        self._follower = self._new_follower(num_given=0 if given is None else given.points.shape[1])
+        self._is_cut = False
+        self._waiting: deque[tuple[VideoFrame, UInt8[np.ndarray, "s rows columns 4"]]] = deque()
+
+    def _new_follower(self, *, num_given: int = 0, num_tracks: int = 0) -> SlotFollower:
+        return SlotFollower(
             num_slots=self._model.num_slots,
             num_background=self._model.initializer.num_background,
-            size=(height, width),
-            rules=tracker.rules,
-            num_given=0 if given is None else given.points.shape[1],
+            size=self._source_size,
+            rules=self._tracker.rules,
+            num_given=num_given,
+            num_tracks=num_tracks,
         )
-        self._waiting: deque[tuple[VideoFrame, UInt8[np.ndarray, "s rows columns 4"]]] = deque()
 
     def advance(self, frames: list[VideoFrame]) -> Iterator[TrackedFrame]:
         if not frames:
@@ -220,6 +198,13 @@ class _Session:
             self._waiting.append((frame, pictures[offset]))
             for followed in self._follower.push(output.decoded.masks[0, offset], vectors[offset]):
                 yield self._tracked(followed)
+
+    def begin_shot(self) -> Iterator[TrackedFrame]:
+        """The next frame is the first of a new shot: all objects end, and the slots forget."""
+        yield from self.finish()
+        self._follower = self._new_follower(num_tracks=self._follower.num_tracks)
+        self._state = self._model.start()
+        self._is_cut = True
 
     def finish(self) -> Iterator[TrackedFrame]:
         for followed in self._follower.finish():
@@ -239,14 +224,16 @@ class _Session:
 
     def _tracked(self, followed: FollowedFrame) -> TrackedFrame:
         frame, pictures = self._waiting.popleft()
+        is_cut, self._is_cut = self._is_cut, False
         return TrackedFrame(
             index=frame.index,
             time=frame.time,
             pixels=frame.pixels,
             segments=followed.segments,
-            objects=_objects(followed),
+            objects=objects_of(followed),
             slot_pictures=pictures,
             is_background=followed.is_background,
+            is_cut=is_cut,
         )
 
 
@@ -257,42 +244,3 @@ def _slot_pictures(
     values: Float[Tensor, "t s 4 rows columns"] = torch.cat((pictures[0], masks[0][:, :, None]), dim=2)
     scaled = (values.clamp(0, 1) * 255).round().to(torch.uint8)
     return scaled.permute(0, 1, 3, 4, 2).cpu().numpy()
-
-
-def _objects(followed: FollowedFrame) -> tuple[TrackedObject, ...]:
-    """The objects of a frame; a slot without an id, and one whose id is shown nowhere, gives none."""
-    holders = followed.holders
-    objects = []
-    for slot in np.flatnonzero(followed.ids):
-        mask = holders.slots == slot
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        objects.append(
-            TrackedObject(
-                id=int(followed.ids[slot]),
-                slot=int(slot),
-                box=(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1),
-                mask=mask,
-                area=int(holders.areas[slot]),
-                confidence=float(holders.confidence[slot]),
-            )
-        )
-    return tuple(sorted(objects, key=lambda tracked: tracked.id))
-
-
-def collect_tracks(frames: Iterable[TrackedFrame]) -> tuple[Track, ...]:
-    """The history of each object, ascending by id; grows with the video, so meant for clips."""
-    seen: dict[int, list[tuple[int, TrackedObject]]] = {}
-    for frame in frames:
-        for tracked in frame.objects:
-            seen.setdefault(tracked.id, []).append((frame.index, tracked))
-    return tuple(
-        Track(
-            track_id=track_id,
-            slot=history[0][1].slot,
-            frames=np.array([index for index, _ in history]),
-            boxes=np.array([tracked.box for _, tracked in history]),
-            areas=np.array([tracked.area for _, tracked in history]),
-            confidence=np.array([tracked.confidence for _, tracked in history]),
-        )
-        for track_id, history in sorted(seen.items())
-    )
