@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from color_model import BLUE, GREEN, RED, WHITE, YELLOW, draw_squares
 from grid_baseline import grid_segments
 from torch import Tensor
+from weight_counts import linear, norm
 
 from slotkeeper.build import build_losses, build_model
 from slotkeeper.config import ComponentConfig, Config, LossConfig, load_config
@@ -85,7 +85,8 @@ def learn(config: Config, batch_at: Callable[[int], Tensor], *, steps: int, lr: 
     for number in range(steps):
         generator = torch.Generator().manual_seed(number)
         frames = batch_at(number)
-        values = step(frames, torch.zeros(frames.shape[:2]), generator, number / steps)
+        seen = {"frames": frames, "times": torch.zeros(frames.shape[:2])}
+        values = step(seen, generator, number / steps)
         optimizer.zero_grad()
         values["loss"].backward()
         torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
@@ -105,14 +106,6 @@ def test_a_system_learns_and_its_stream_equals_the_clip(name: str):
         for index in range(TIME):
             state, output = model.step(state, frames[:, index])
             torch.testing.assert_close(output.decoded.masks[:, 0], whole.decoded.masks[:, index], rtol=1e-4, atol=1e-5)
-
-
-def linear(*widths: int, bias: bool = True) -> int:
-    return sum((before + bias) * after for before, after in pairwise(widths))
-
-
-def norm(width: int) -> int:
-    return 2 * width
 
 
 def slot_attention(width: int, hidden: int | None) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from weight_counts import convolution, linear, norm
 
 from slotkeeper.build import build_losses, build_model, load_model
 from slotkeeper.cli import main
@@ -162,18 +162,6 @@ def test_the_command_trains_on_rendered_flow_and_depth_and_tracks_from_boxes(tmp
     tracked = ["track", str(video), "--model", str(run), "--start", str(start), "--out", str(tmp_path / "tracks")]
     assert main([*tracked, "--quiet"]) == 0
     assert len(list((tmp_path / "tracks").rglob("overlay.mp4"))) == 1
-
-
-def linear(*widths: int, bias: bool = True) -> int:
-    return sum((before + bias) * after for before, after in pairwise(widths))
-
-
-def norm(width: int) -> int:
-    return 2 * width
-
-
-def convolution(before: int, after: int, kernel: int, bias: bool = True) -> int:
-    return (kernel**2 * before + bias) * after
 
 
 def resnet_34() -> int:

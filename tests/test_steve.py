@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 from grid_baseline import grid_segments
 from torch import Tensor
+from weight_counts import convolution, linear, norm
 
 from slotkeeper.build import build_losses, build_model
 from slotkeeper.config import ComponentConfig, Config, load_config
@@ -58,8 +58,9 @@ def learned(scenes: tuple[Tensor, np.ndarray]) -> tuple[SlotModel, list[dict[str
     step = TrainingStep(model, build_losses(config, model)).train()
     optimizer = torch.optim.Adam(step.parameters(), lr=3e-3)
     curve = []
+    seen = {"frames": frames[:, :2], "times": torch.zeros(NUM_VIDEOS, 2)}
     for number in range(STEPS):
-        values = step(frames[:, :2], torch.zeros(NUM_VIDEOS, 2), torch.Generator().manual_seed(number), number / STEPS)
+        values = step(seen, torch.Generator().manual_seed(number), number / STEPS)
         optimizer.zero_grad()
         values["loss"].backward()
         torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
@@ -99,18 +100,6 @@ def test_a_stream_equals_the_clip(scenes: tuple[Tensor, np.ndarray], learned: tu
         for index in range(TIME):
             state, output = model.step(state, frames[:, index])
             torch.testing.assert_close(output.decoded.masks[:, 0], whole[:, index], rtol=1e-4, atol=1e-5)
-
-
-def linear(*widths: int, bias: bool = True) -> int:
-    return sum((before + bias) * after for before, after in pairwise(widths))
-
-
-def convolution(before: int, after: int, kernel: int) -> int:
-    return before * after * kernel**2 + after
-
-
-def norm(width: int) -> int:
-    return 2 * width
 
 
 def size_in_the_authors_code(*, num_codes: int = 4096, width: int = 192, blocks: int = 8, side: int = 128) -> int:
