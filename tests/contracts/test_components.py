@@ -32,11 +32,12 @@ WIDTHS = {
 }
 BATCH, TIME, SIZE = 3, 4, (32, 48)
 
-SMALL: dict[tuple[str, str], dict[str, Any]] = {
+SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("encoder", "resnet_transformer"): {"width": 8, "num_blocks": (1, 1, 1, 1), "attention_dim": 8, "hidden_dim": 16},
+    ("decoder", "patch_mlp"): {"grid": (4, 6), "hidden_dim": 32},
+    ("decoder", "slot_mixer"): {"grid": (5, 7), "hidden_dim": 32},
 }
-"""Settings of components that are large by default."""
-
+"""Of components that are large by default; grids are other ones than the tokens have."""
 
 PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
@@ -62,8 +63,6 @@ def make(family: str, name: str, widths: dict[str, int] = WIDTHS, **settings: An
     component = find_component(family, name)
     wanted = inspect.signature(component).parameters
     torch.manual_seed(0)
-    own = SMALL.get((family, name), {}) | settings
-    return component(**{width: value for width, value in widths.items() if width in wanted}, **own)
     wired = {width: value for width, value in widths.items() if width in wanted}
     return component(**wired | SETTINGS.get((family, name), {}) | settings)
 
@@ -118,11 +117,6 @@ NEEDED = {
     "foreseen_pictures": {"dynamics": "slotformer", "decoder": "broadcast"},
 }
 """Losses that work with certain components only."""
-SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    ("decoder", "patch_mlp"): {"grid": (4, 6), "hidden_dim": 32},
-    ("decoder", "slot_mixer"): {"grid": (5, 7), "hidden_dim": 32, "has_similarities": True},
-}
-"""Of components whose defaults are too large here, or leave out what is to be tested."""
 
 
 def given_to(model: SlotModel) -> GivenStart | None:
