@@ -13,6 +13,7 @@ from slotkeeper.interfaces import Decoder
 from slotkeeper.nn.causal_transformer import CausalTransformer
 from slotkeeper.nn.dvae import CODE_STRIDE, code_scorer
 from slotkeeper.nn.frame_size import require_multiples
+from slotkeeper.nn.learned_grid import resized_grid
 from slotkeeper.noise import VideoNoise
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
@@ -34,7 +35,8 @@ class AutoregressiveDecoder(Decoder):
     `has_test_likelihood: false` nothing is rebuilt there (the reconstruction has no channels), which is far cheaper.
 
     num_codes: in the vocabulary. width: of the transformer. code_grid: rows and columns of codes that positions are
-    learned for; other grids have them resized, bilinearly. dvae_width: of the network that finds the codes.
+    learned for; other grids have them resized, bilinearly, and antialiased where they shrink. dvae_width: of the
+    network that finds the codes.
     """
 
     target = "codes"
@@ -116,7 +118,7 @@ class AutoregressiveDecoder(Decoder):
         """Logarithm of the probability of each code, given those before it in row-major order and the slots."""
         order = rearrange(codes, "b t h w -> (b t) (h w)")
         known = torch.cat((self.begin.expand(len(order), 1, -1), self.embedding(order[:, :-1])), dim=1)
-        positions = functional.interpolate(self.positions[None], codes.shape[2:], mode="bilinear", align_corners=False)
+        positions = resized_grid(self.positions[None], (codes.shape[2], codes.shape[3]))
         placed = known + positions[0].flatten(1).T
         logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise)).float()
         likelihood = -functional.cross_entropy(logits.transpose(1, 2), order, reduction="none")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
+from slotkeeper.nn.self_attention import mixed_by_heads
 from slotkeeper.noise import VideoNoise, dropped
 
 
@@ -68,7 +67,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """With several heads and without biases (Vaswani et al. 2017, arXiv 1706.03762)."""
+    """With several heads and without biases."""
 
     def __init__(self, width: int, num_heads: int, gain: float):
         super().__init__()
@@ -81,10 +80,6 @@ class _Attention(nn.Module):
     def forward(
         self, readers: Float[Tensor, "m n d"], read: Float[Tensor, "m k d"], *, is_causal: bool = False
     ) -> Float[Tensor, "m n d"]:
-        query, key, value = (
-            rearrange(layer(source), "m n (h e) -> m h n e", h=self.num_heads)
-            for layer, source in ((self.query, readers), (self.key, read), (self.value, read))
-        )
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
-        merged: Tensor = self.merge(rearrange(mixed, "m h n e -> m n (h e)"))
+        queries, keys, values = self.query(readers), self.key(read), self.value(read)
+        merged: Tensor = self.merge(mixed_by_heads(queries, keys, values, self.num_heads, is_causal=is_causal))
         return merged

@@ -1,20 +1,33 @@
-"""Transformer encoder blocks whose attention may be narrower or wider than what it reads."""
+"""Attention with several heads (Vaswani et al. 2017, arXiv 1706.03762), narrower or wider than what it reads."""
 
 from __future__ import annotations
 
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+def mixed_by_heads(
+    queries: Float[Tensor, "b n e"],
+    keys: Float[Tensor, "b k e"],
+    values: Float[Tensor, "b k e"],
+    num_heads: int,
+    *,
+    is_causal: bool = False,
+) -> Float[Tensor, "b n e"]:
+    """Each query's weighted mean of the values, head by head; is_causal: query i reads up to value i."""
+    query, key, value = (rearrange(part, "b n (h e) -> b h n e", h=num_heads) for part in (queries, keys, values))
+    mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
+    return rearrange(mixed, "b h n e -> b n (h e)")
 
 
 def exchanged(
     tokens: Float[Tensor, "b n d"], num_heads: int, queries_keys_values: nn.Linear, merge: nn.Linear
 ) -> Float[Tensor, "b n d"]:
     """Multi-head self-attention; `queries_keys_values` maps to three times the attention's width, `merge` back."""
-    batch, num_tokens, _ = tokens.shape
-    query, key, value = queries_keys_values(tokens).view(batch, num_tokens, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
-    mixed = functional.scaled_dot_product_attention(query, key, value)
-    merged: Tensor = merge(mixed.transpose(1, 2).flatten(2))
+    queries, keys, values = queries_keys_values(tokens).chunk(3, dim=-1)
+    merged: Tensor = merge(mixed_by_heads(queries, keys, values, num_heads))
     return merged
 
 
