@@ -17,7 +17,7 @@ LAYERS = [
     ["catalog"],
     ["nn"],
     ["data"],
-    ["scenes"],
+    ["scenes", "result_names"],
     ["encoders", "initializers", "correctors", "predictors", "decoders", "dynamics", "losses"],
     ["metrics", "masks", "pairing"],
     ["scoring", "published"],

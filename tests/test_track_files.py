@@ -21,7 +21,8 @@ from slotkeeper.data import Start
 from slotkeeper.errors import DataError, OutputError, VideoError
 from slotkeeper.export import ResultsWriter
 from slotkeeper.files import folder_lock
-from slotkeeper.track_files import RESULT_FILES, name_results, track_videos
+from slotkeeper.result_names import name_results
+from slotkeeper.track_files import RESULT_FILES, track_videos
 from slotkeeper.tracking import TrackedFrame, Tracker
 
 

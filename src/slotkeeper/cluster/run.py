@@ -29,15 +29,8 @@ from slotkeeper.files import LOCK_FILE, locked_folder
 from slotkeeper.hardware import choose_device
 from slotkeeper.ray_library import import_ray
 from slotkeeper.report import DEFAULT_MAX_FRAMES
-from slotkeeper.track_files import (
-    SKIPPED_FILE,
-    SkippedVideo,
-    TrackedVideo,
-    find_inputs,
-    name_results,
-    say_skipped,
-    write_skipped,
-)
+from slotkeeper.result_names import SKIPPED_FILE, name_results
+from slotkeeper.track_files import SkippedVideo, TrackedVideo, find_inputs, say_skipped, write_skipped
 from slotkeeper.tracking import TrackingRules
 
 HOPELESS = 10

@@ -32,8 +32,8 @@ from slotkeeper.prediction.foresight import (
     foresee_video,
 )
 from slotkeeper.prediction.scores import PredictionScorer
+from slotkeeper.result_names import name_results
 from slotkeeper.staging import prepare_folder, staged
-from slotkeeper.track_files import name_results
 from slotkeeper.types import Clip
 
 PREDICTION_FILES = ("predicted.mp4", "masks.npz", "predicted.json")
