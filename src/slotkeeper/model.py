@@ -20,6 +20,7 @@ from slotkeeper.interfaces import BackboneEncoder, Corrector, Decoder, Dynamics,
 from slotkeeper.masks import responsibilities
 from slotkeeper.nn.kept_slots import KeptSlots
 from slotkeeper.nn.recompute import complete_by_frame, decode_by_frame, encode_by_frame, recomputed
+from slotkeeper.nn.trajectory_record import TrajectoryRecord
 from slotkeeper.nn.unseen import draw_unseen, predict_on, slots_alone
 from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
 from slotkeeper.types import (
@@ -116,7 +117,7 @@ class SlotModel(nn.Module):
         In training, a model with dynamics also foresees the frames after the first `burn_in` ones, where there are any.
         """
         if self.is_held and self.training:
-            output = self._slots_alone(frames, given)
+            output = self._slots_alone(frames, given, features)
         else:
             state = self.start(given)
             _, output = self.advance(state, frames, generator, features=features, watch=watch, recompute=recompute)
@@ -131,25 +132,11 @@ class SlotModel(nn.Module):
         """How many frames must be seen before any can be foreseen."""
         return max(1, self.predictor.num_past) if self.dynamics is None else self.dynamics.burn_in
 
-    def check_foresees(self) -> None:
-        """Refuse a model that can't tell how slots go on where no frame is seen.
-
-        Raises:
-            ConfigError: the sentence says which part can't.
-        """
-        if self.recurrence == "frame":
-            raise ConfigError("this model starts every frame anew (model.recurrence 'frame'), so it foresees nothing")
-        if self.dynamics is None and not self.predictor.foresees:
-            raise ConfigError(
-                "this model foresees nothing: it has no dynamics (model.dynamics), and its predictor doesn't tell from "
-                "past frames alone how slots change"
-            )
-
     def foresee(self, past: Float[Tensor, "b p s d"], num_frames: int, size: tuple[int, int]) -> Foreseen:
         """What follows the frames that `past` has seen, by the dynamics or else by the predictor, applied repeatedly.
 
         past: corrected slots of at least `burn_in` consecutive frames, the newest last. size: height and width of the
-        pictures. `check_foresees` says whether the model can.
+        pictures. A predictor that doesn't say `foresees` makes no sense here, nor does `recurrence` "frame".
         """
         if self.dynamics is not None:
             slots = self.dynamics.roll_out(past, num_frames)
@@ -175,16 +162,23 @@ class SlotModel(nn.Module):
     def _parts_of_slots(self) -> list[nn.Module]:
         return [part for name, part in self.named_children() if name != "dynamics"]
 
-    def _slots_alone(self, frames: Float[Tensor, "b t 3 h w"], given: GivenStart | None) -> VideoOutput:
+    def _slots_alone(
+        self,
+        frames: Float[Tensor, "b t 3 h w"],
+        given: GivenStart | None,
+        features: Float[Tensor, "b t m e"] | None,
+    ) -> VideoOutput:
         """What is needed to train the dynamics of a model that is held: slots, and neither features nor pictures."""
 
         @torch.no_grad()
-        def make(clips: Float[Tensor, "n t 3 h w"]) -> Float[Tensor, "n t s d"]:
-            features, _ = self.encoder(clips, None)
-            _, trajectory = self._recur(self.start(given), features)
+        def make(places: list[int]) -> Float[Tensor, "n t s d"]:
+            state, known = self.start(given), None if features is None else features[places]
+            encoded, _ = self._encoded(frames[places], known, state, recompute=False)
+            _, trajectory = self._recur(state, encoded)
             return trajectory.corrected
 
-        return slots_alone(self._kept.of(frames, make) if given is None else make(frames), self.decoder.target)
+        slots = self._kept.of(frames, make) if given is None else make(list(range(len(frames))))
+        return slots_alone(slots, self.decoder.target)
 
     def advance(
         self,
@@ -241,24 +235,22 @@ class SlotModel(nn.Module):
     def _recur(
         self, state: SlotState, features: Features, watch: Watch | None = None, *, recompute: bool = False
     ) -> tuple[SlotState, SlotTrajectory]:
-        predicted, corrected, attention, guesses, means, seeds = [], [], [], [], [], []
+        record = TrajectoryRecord()
         prepared = features if recompute else self.corrector.prepare(features)
         for frame, seen in zip(features.each_frame(), prepared.each_frame(), strict=True):
             begins = state.slots is None or self.recurrence == "frame"
             placed = self._begun(state, frame) if begins else self._predicted(state, frame)
-            predicted.append(placed.slots)
-            if placed.guess is not None:
-                guesses.append(placed.guess)
+            record.add_prepared(placed)
             correct = partial(self._corrected, is_first=begins, is_prepared=not recompute, state=state)
             placed, attended = recomputed(correct, placed, seen) if recompute else correct(placed, seen)
             if watch is not None:
                 watch(state.frame_index, placed.slots)
-            corrected.append(placed.slots)
-            attention.append(attended)
-            if placed.means is not None:
-                means.append(placed.means)
-            if state.noise_seeds is not None:
-                seeds.append(spread_seeds(state.noise_seeds, -2 - state.frame_index))  # apart from those of `_noise`
+            seeds = state.noise_seeds
+            record.add_corrected(
+                placed,
+                attended,
+                None if seeds is None else spread_seeds(seeds, -2 - state.frame_index),  # apart from those of `_noise`
+            )
             state = replace(
                 state,
                 slots=self.initializer.admit(placed, frame, attended),
@@ -266,15 +258,7 @@ class SlotModel(nn.Module):
                 frame_index=state.frame_index + 1,
                 given=None,
             )
-        trajectory = SlotTrajectory(
-            corrected=torch.stack(corrected, 1),
-            predicted=torch.stack(predicted, 1),
-            attention=torch.stack(attention, 1),
-            guesses=torch.stack(guesses, 1) if guesses else None,
-            means=torch.stack(means, 1) if means else None,
-            noise_seeds=torch.tensor(seeds).T if seeds else None,
-        )
-        return state, trajectory
+        return state, record.trajectory()
 
     def _begun(self, state: SlotState, frame: Features) -> PlacedSlots:
         """Slots that the initializer prepares for a frame."""

@@ -24,12 +24,12 @@ class KeptSlots:
     def of(
         self,
         frames: Float[Tensor, "b t 3 h w"],
-        make: Callable[[Float[Tensor, "n t 3 h w"]], Float[Tensor, "n t s d"]],
+        make: Callable[[list[int]], Float[Tensor, "n t s d"]],
     ) -> Float[Tensor, "b t s d"]:
-        """The slots of a batch; `make` is called for those clips that are new. It looks at each clip alone."""
+        """The slots of a batch. make: from the places of clips in it to their slots, each clip alone; for new ones."""
         keys = [_key(clip) for clip in frames]
         new = [index for index, key in enumerate(keys) if key not in self._slots]
-        made = dict(zip((keys[index] for index in new), make(frames[new]), strict=True)) if new else {}
+        made = dict(zip((keys[index] for index in new), make(new), strict=True)) if new else {}
         slots = torch.stack([made[key] if key in made else self._slots[key].to(frames.device) for key in keys])
         for key, value in made.items():
             size = value.numel() * value.element_size()
