@@ -14,12 +14,14 @@ import torch
 from color_model import RED, write_h264
 from PIL import Image
 from small_run import LENGTH, SIDE, raw_config, write_squares
+from tiny_backbone import TinyBackbone
 from tiny_model import model_with
 
 from slotkeeper.build import build_losses, build_model, load_model
 from slotkeeper.checkpoint import read_model
 from slotkeeper.cli import main
 from slotkeeper.config import Config, parse_config
+from slotkeeper.correctors.slot_attention import SlotAttention
 from slotkeeper.data import VideoItem, VideoReader, find_videos, load_segments, load_video
 from slotkeeper.dynamics.slotformer import SlotFormer
 from slotkeeper.errors import CheckpointError, ConfigError, DataError, VideoError
@@ -125,6 +127,19 @@ def test_slots_of_a_clip_seen_before_are_those_made_anew():
     torch.testing.assert_close(model(frames[[2, 0]]).trajectory.corrected, first[[2, 0]])
     assert torch.equal(first, again)
     torch.testing.assert_close(model.eval()(frames).trajectory.corrected, first, rtol=1e-4, atol=1e-5)
+
+
+def test_held_slots_are_made_from_features_where_these_are_known():
+    model = with_dynamics()
+    model.encoder = TinyBackbone()
+    model.corrector = SlotAttention(slot_dim=8, feature_dim=TinyBackbone.feature_dim, hidden_dim=8)
+    model.train().hold_slots()
+    frames = torch.rand(2, 6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    targets, _ = model.encoder.targets_of(frames)
+    TinyBackbone.num_seen = 0
+    from_features = model(frames, features=targets).trajectory.corrected
+    assert TinyBackbone.num_seen == 0
+    torch.testing.assert_close(model.eval()(frames).trajectory.corrected, from_features, rtol=1e-4, atol=1e-5)
 
 
 def with_dynamics() -> SlotModel:

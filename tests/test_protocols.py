@@ -113,6 +113,11 @@ def test_what_departs_from_a_protocol_is_named(videos: Path):
     )
     scores = evaluate(model, find_videos(videos), size=(SIDE, SIDE), named=same).scores
     assert scores.protocol.departures == ()
+    assert scores.protocol.resize.endswith(
+        "frames resized to 32x32 (stretched) for the model; truth brought to 32x32 alike, by nearest labels"
+    )
+    square = evaluate(model, find_videos(videos), size=(SIDE, SIDE), named=replace(same, fit="center_crop")).scores
+    assert "their middle, cut to that shape" in square.protocol.resize
     assert scores.video_fg_ari == pytest.approx(1.0)
 
 

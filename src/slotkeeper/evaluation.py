@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,9 +25,10 @@ from slotkeeper.published import clips_of, departures_of
 from slotkeeper.scoring import Protocol, Scorer, Scores, VideoScores
 from slotkeeper.tracking import BackgroundRecognition, measure_background, slot_labels
 from slotkeeper.tracking.frame_size import chunk_length
-from slotkeeper.types import Clip, GivenStart
+from slotkeeper.types import Clip, GivenStart, VideoOutput
 
-_RESIZE = "{masks} bilinearly to the truth's size, then argmax; frames resized to {size} (stretched) for the model"
+_RESIZE = "{masks} bilinearly to the truth's size, then argmax; frames resized to {size} ({fit}) for the model"
+_FITTED = {"stretch": "stretched", "center_crop": "their middle, cut to that shape"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +110,18 @@ def evaluate(
         DataError: no video has usable masks.
         DamagedModelError: the model gives masks that are not finite numbers.
     """
+    fit: Fit = "stretch" if named is None else named.fit
+    resize = _RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}", fit=_FITTED[fit])
+    if named is not None:
+        resize += f"; truth brought to {named.mask_size[0]}x{named.mask_size[1]} alike, by nearest labels"
     protocol = Protocol(
-        resize=_RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}"),
+        resize=resize,
         conditioning=conditioning_of(model),
-        features=model.encoder.label if isinstance(model.encoder, BackboneEncoder) else None,
+        features=features_of(model),
         seeds=seeds,
         num_slots=model.num_slots,
         named=named,
     )
-    fit: Fit = "stretch" if named is None else named.fit
     num_frames = named.num_frames if named is not None and num_frames is None else num_frames
     gathered = _Gathered(model.to(device).eval(), torch.device(device), protocol)
     for item in items:
@@ -206,14 +210,9 @@ def segments_of_slots(
 
 @torch.inference_mode()
 def _run(model: SlotModel, clip: Clip, device: torch.device) -> _Seen:
-    """Run over one video in chunks, the slots' state carried from each to the next."""
     masks, quality = [], []
     given = true_start(model, clip, device)
-    state = model.start(given)
-    for chunk in clip.frames.split(_chunk(model, clip), dim=1):
-        state, output = model.advance(state, chunk.to(device))
-        if not bool(output.decoded.masks.isfinite().all()):
-            raise DamagedModelError("the model gives masks that are not finite numbers; its weights are damaged")
+    for chunk, output in outputs_of(model, clip.frames, device, given):
         masks.append(output.decoded.masks[0].cpu())
         if output.decoded.target == "frames":
             quality.append(psnr(output.decoded.reconstruction.cpu(), chunk)[0])
@@ -221,9 +220,29 @@ def _run(model: SlotModel, clip: Clip, device: torch.device) -> _Seen:
     return _Seen(masks=torch.cat(masks), psnr=_mean(quality), num_given=num_given)
 
 
-def _chunk(model: SlotModel, clip: Clip) -> int:
-    height, width = clip.frames.shape[-2:]
-    return chunk_length(model.num_slots, (height, width))
+def outputs_of(
+    model: SlotModel, frames: Float[Tensor, "1 t 3 h w"], device: torch.device, given: GivenStart | None = None
+) -> Iterator[tuple[Float[Tensor, "1 _ 3 h w"], VideoOutput]]:
+    """Run over one video in chunks, the slots' state carried from each to the next: the chunks and what comes of them.
+
+    Raises:
+        DamagedModelError: the model gives masks that are not finite numbers.
+    """
+    state = model.start(given)
+    for chunk in frames.split(chunk_length(model.num_slots, (frames.shape[-2], frames.shape[-1])), dim=1):
+        state, output = model.advance(state, chunk.to(device))
+        check_finite(output.decoded.masks)
+        yield chunk, output
+
+
+def check_finite(masks: Float[Tensor, "..."]) -> None:
+    """Refuse masks that are no masks.
+
+    Raises:
+        DamagedModelError: they are not finite numbers.
+    """
+    if not bool(masks.isfinite().all()):
+        raise DamagedModelError("the model gives masks that are not finite numbers; its weights are damaged")
 
 
 def true_start(model: SlotModel, clip: Clip, device: torch.device) -> GivenStart | None:
@@ -238,6 +257,11 @@ def _masks(model: SlotModel) -> str:
     """For the protocol: which masks are scored."""
     sigma = model.posterior_sigma
     return "soft masks" if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
+
+
+def features_of(model: SlotModel) -> str | None:
+    """For the protocol: the pretrained features that the model stands on, if any."""
+    return model.encoder.label if isinstance(model.encoder, BackboneEncoder) else None
 
 
 def conditioning_of(model: SlotModel) -> str:

@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from slotkeeper.errors import ConfigError, DamagedModelError
-from slotkeeper.evaluation import segments_of_slots
+from slotkeeper.errors import ConfigError
+from slotkeeper.evaluation import check_finite, outputs_of, segments_of_slots
 from slotkeeper.model import SlotModel
 from slotkeeper.tracking import slot_labels
-from slotkeeper.tracking.frame_size import chunk_length
 from slotkeeper.types import Decoded, GivenStart
 
 DEFAULT_BURN_IN = 6
@@ -52,7 +51,13 @@ def check_predicts(model: SlotModel) -> None:
     Raises:
         ConfigError: it foresees nothing, can't draw what it foresees, or that is no picture in RGB.
     """
-    model.check_foresees()
+    if model.recurrence == "frame":
+        raise ConfigError("this model starts every frame anew (model.recurrence 'frame'), so it foresees nothing")
+    if model.dynamics is None and not model.predictor.foresees:
+        raise ConfigError(
+            "this model foresees nothing: it has no dynamics (model.dynamics), and its predictor doesn't tell from "
+            "past frames alone how slots change"
+        )
     if model.decoder.target != "frames":
         raise ConfigError(f"this model can't predict pictures: its decoder rebuilds {model.decoder.target}, not frames")
     if not model.decoder.draws_unseen:
@@ -96,18 +101,17 @@ class SeenVideo:
 def see_video(
     model: SlotModel, frames: Float[Tensor, "1 t 3 h w"], device: torch.device, given: GivenStart | None = None
 ) -> SeenVideo:
-    """Run over a video in chunks, the slots' state carried from each to the next.
+    """Run over a video as `slotkeeper.evaluation.outputs_of` does it.
 
     Raises:
         DamagedModelError: the model gives masks that are not finite numbers.
     """
-    state, slots, masks, pictures = model.start(given), [], [], []
-    for chunk in frames.split(chunk_length(model.num_slots, (frames.shape[-2], frames.shape[-1])), dim=1):
-        state, output = model.advance(state, chunk.to(device))
+    slots, masks, pictures = [], [], []
+    for _, output in outputs_of(model, frames, device, given):
         slots.append(output.trajectory.corrected)
         masks.append(output.decoded.masks[0].float().cpu())
         pictures.append(_shown(output.decoded))
-    return SeenVideo(slots=torch.cat(slots, dim=1), masks=_finite(torch.cat(masks)), pictures=torch.cat(pictures))
+    return SeenVideo(slots=torch.cat(slots, dim=1), masks=torch.cat(masks), pictures=torch.cat(pictures))
 
 
 @torch.inference_mode()
@@ -134,8 +138,9 @@ def foresee_video(
     before = see_video(model, seen, device, given)
     foreseen = model.foresee(before.slots, num_frames, (seen.shape[-2], seen.shape[-1]))
     assert foreseen.decoded is not None
+    check_finite(foreseen.decoded.masks)
     return Foresight(
-        masks=torch.cat((before.masks, _finite(foreseen.decoded.masks[0].float().cpu()))),
+        masks=torch.cat((before.masks, foreseen.decoded.masks[0].float().cpu())),
         pictures=_shown(foreseen.decoded),
         num_background=model.initializer.num_background,
         num_given=0 if given is None else int(given.is_given.sum()),
@@ -145,9 +150,3 @@ def foresee_video(
 def _shown(decoded: Decoded) -> Float[Tensor, "t 3 h w"]:
     """The first video's pictures as they are shown."""
     return decoded.reconstruction[0].float().clamp(0, 1).cpu()
-
-
-def _finite(masks: Tensor) -> Tensor:
-    if not bool(masks.isfinite().all()):
-        raise DamagedModelError("the model gives masks that are not finite numbers; its weights are damaged")
-    return masks

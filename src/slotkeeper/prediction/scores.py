@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos
 from slotkeeper.errors import DataError, counted
-from slotkeeper.evaluation import conditioning_of, true_start
+from slotkeeper.evaluation import conditioning_of, features_of, true_start
 from slotkeeper.metrics.prediction import SSIM_WINDOW, psnr, ssim
 from slotkeeper.model import SlotModel
 from slotkeeper.prediction.foresight import (
@@ -97,7 +97,9 @@ class PredictionScorer:
         start = conditioning_of(model)
         given = f"the first {counted(self.burn_in, 'frame')}; the {num_frames} after them are predicted and scored"
         conditioning = given if start == "none" else f"{given}; {start}"
-        protocol = Protocol(conditioning=conditioning, seeds=seeds)
+        protocol = Protocol(
+            conditioning=conditioning, features=features_of(model), seeds=seeds, num_slots=model.num_slots
+        )
         self._scorers = {kind: Scorer(protocol=protocol) for kind in KINDS}
         self._psnr: dict[str, list[Float[np.ndarray, " k"]]] = {kind: [] for kind in KINDS}
         self._ssim: dict[str, list[float]] = {kind: [] for kind in KINDS}
