@@ -56,9 +56,10 @@ def test_losses_are_squared_errors_of_their_part():
     assert DepthReconstruction()(clip(), alone, progress=0.0).item() == pytest.approx(0.04, rel=1e-4)
 
 
-def test_a_frame_of_which_no_flow_is_known_teaches_nothing():
+@pytest.mark.parametrize("unknown", [0.0, 3e-4])  # as flow of up to 20 pixels is kept in 16 bits
+def test_a_frame_of_which_no_flow_is_known_teaches_nothing(unknown: float):
     flow = FLOW.clone()
-    flow[:, 2] = 0
+    flow[:, 2] = unknown
     rebuilt = flow_colors(FLOW, 0.02)
     rebuilt[:, :2] += 0.3
     rebuilt.requires_grad_()

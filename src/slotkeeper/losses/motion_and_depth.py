@@ -10,14 +10,18 @@ from slotkeeper.interfaces import Loss
 from slotkeeper.nn.colors import flow_colors
 from slotkeeper.types import Clip, VideoOutput
 
+_REST = 0.01
+"""Pixels a frame that count as none: flow kept as whole numbers over some range, as MOVi has it, is never quite 0."""
+
 
 class FlowReconstruction(Loss):
     """Mean squared error between what was decoded and the clip's flow as colours, see `flow_colors`.
 
     The authors' code (google-research/slot-attention-video, `preprocessing.py`) does the same, with colours that are
     full at a 50th of the picture's diagonal a frame. full_speed: that share. It takes the flow back to the frame
-    before where the data has it; a clip's flow here is that to the next frame. A frame in which nothing at all moves
-    teaches nothing and counts as no error: a video's last frame, of which no flow is known, is such a one.
+    before where the data has it; a clip's flow here is that to the next frame. A frame in which nothing moves by more
+    than a hundredth of a pixel teaches nothing and counts as no error: a video's last frame, of which no flow is known,
+    is such a one.
     """
 
     is_per_frame = True
@@ -37,7 +41,7 @@ class FlowReconstruction(Loss):
         """
         if clip.flow is None:
             raise DataError("the loss 'flow_reconstruction' needs videos with flow beside them, got none")
-        moves = (clip.flow != 0).flatten(2).any(dim=2)
+        moves = (clip.flow.abs() > _REST).flatten(2).any(dim=2)
         errors = (output.decoded.rebuilt("flow") - flow_colors(clip.flow, self.full_speed)).square()
         return (errors.flatten(2).mean(dim=2) * moves).mean()
 
