@@ -110,18 +110,8 @@ def evaluate(
         DataError: no video has usable masks.
         DamagedModelError: the model gives masks that are not finite numbers.
     """
+    protocol = _protocol_of(model, size, named, seeds)
     fit: Fit = "stretch" if named is None else named.fit
-    resize = _RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}", fit=_FITTED[fit])
-    if named is not None:
-        resize += f"; truth brought to {named.mask_size[0]}x{named.mask_size[1]} alike, by nearest labels"
-    protocol = Protocol(
-        resize=resize,
-        conditioning=conditioning_of(model),
-        features=features_of(model),
-        seeds=seeds,
-        num_slots=model.num_slots,
-        named=named,
-    )
     num_frames = named.num_frames if named is not None and num_frames is None else num_frames
     gathered = _Gathered(model.to(device).eval(), torch.device(device), protocol)
     for item in items:
@@ -149,6 +139,24 @@ def evaluate(
     for video in skipped[num_known:]:
         gathered.scorer.skip(video.video_id, video.reason)
     return gathered.evaluation()
+
+
+def _protocol_of(
+    model: SlotModel, size: tuple[int, int], named: EvaluationProtocol | None, seeds: tuple[int, ...]
+) -> Protocol:
+    """What is known before any video is scored."""
+    fit = _FITTED["stretch" if named is None else named.fit]
+    resize = _RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}", fit=fit)
+    if named is not None:
+        resize += f"; truth brought to {named.mask_size[0]}x{named.mask_size[1]} alike, by nearest labels"
+    return Protocol(
+        resize=resize,
+        conditioning=conditioning_of(model),
+        features=features_of(model),
+        seeds=seeds,
+        num_slots=model.num_slots,
+        named=named,
+    )
 
 
 class _Gathered:
