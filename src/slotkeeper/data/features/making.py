@@ -21,17 +21,10 @@ from slotkeeper.data.fingerprint import content_mark
 from slotkeeper.data.folders import VideoItem, find_videos
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames
-from slotkeeper.data.shards.archive import MAKING_FOLDER, ShardSet, open_shards, shard_problem
+from slotkeeper.data.shards.archive import MAKING_FOLDER, ShardSet
 from slotkeeper.data.shards.feature_facts import FeatureFacts, plain_facts
-from slotkeeper.data.shards.index import (
-    FEATURES_FORMAT,
-    INDEX_NAME,
-    Shard,
-    ShardedVideo,
-    ShardIndex,
-    index_text,
-    parse_index,
-)
+from slotkeeper.data.shards.finished import keep_finished, open_finished, write_index
+from slotkeeper.data.shards.index import FEATURES_FORMAT, Shard, ShardedVideo, ShardIndex
 from slotkeeper.data.shards.pieces import Piece, kept_pieces, making, shard_name
 from slotkeeper.data.shards.samples import source_state
 from slotkeeper.data.shards.tar import TarWriter
@@ -98,7 +91,7 @@ def make_features(
     if shard_mb < 1:
         raise ConfigError(f"shard_mb must be at least 1, got {shard_mb}")
     items, folder = find_videos(source), Path(out)
-    finished = _open_finished(folder)
+    finished = open_finished(folder, "features", FEATURES_FORMAT)
     if finished is not None:
         return _checked(finished, folder, items, facts)
     with making(folder, {"shard_mb": shard_mb, "features": plain_facts(facts)}, FEATURES_FORMAT):
@@ -111,7 +104,14 @@ def make_features(
             raise DataError(
                 first if len(items) == 1 else f"none of {len(items)} videos can be used; the first: {first}"
             )
-        index = _write_index(folder, maker.pieces, facts, shard_mb)
+        index = ShardIndex(
+            shards=tuple(piece.shard for piece in maker.pieces),
+            videos=tuple(video for piece in maker.pieces for video in piece.videos),
+            splits=(),
+            shard_mb=shard_mb,
+            features=facts,
+        )
+        index = write_index(folder, index)
         shutil.rmtree(folder / MAKING_FOLDER, ignore_errors=True)
     return MadeFeatures(folder=folder, index=index, skipped=tuple(maker.skipped))
 
@@ -248,18 +248,6 @@ def _chunks(reader: VideoReader, size: tuple[int, int]) -> Iterator[Float32[Tens
         yield torch.from_numpy(np.divide(pixels, np.float32(255.0), dtype=np.float32))
 
 
-def _open_finished(folder: Path) -> ShardSet | None:
-    """The whole set in a folder, or None if it is empty, new, or was interrupted."""
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"can't write features into {folder}: it is not a folder")
-    if not folder.exists():
-        return None
-    finished = open_shards(folder, FEATURES_FORMAT)
-    if finished is None and not (folder / MAKING_FOLDER).is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is not empty, and holds no features that were begun; choose another folder")
-    return finished
-
-
 def _checked(finished: ShardSet, folder: Path, items: Sequence[VideoItem], facts: FeatureFacts) -> MadeFeatures:
     """A set that is there already, if it is what would be made and all its shards are whole."""
     if finished.index.features != facts:
@@ -280,11 +268,7 @@ def _checked(finished: ShardSet, folder: Path, items: Sequence[VideoItem], facts
             raise OutputError(f"{folder} already holds features of other videos; choose another folder")
     if known:
         raise OutputError(f"{folder} already holds features of other videos; choose another folder")
-    for shard in finished.index.shards:
-        problem = shard_problem(finished.storage, shard)
-        if problem is not None:
-            raise DataError(f"{problem}; remove {folder} and make it again")
-    shutil.rmtree(folder / MAKING_FOLDER, ignore_errors=True)
+    keep_finished(finished, folder)
     return MadeFeatures(folder=folder, index=finished.index, skipped=tuple(skipped))
 
 
@@ -296,18 +280,3 @@ def _problem(item: VideoItem) -> str:
     except DataError as error:
         return str(error)
     return ""
-
-
-def _write_index(folder: Path, pieces: Sequence[Piece], facts: FeatureFacts, shard_mb: int) -> ShardIndex:
-    index = ShardIndex(
-        shards=tuple(piece.shard for piece in pieces),
-        videos=tuple(video for piece in pieces for video in piece.videos),
-        splits=(),
-        shard_mb=shard_mb,
-        features=facts,
-    )
-    text = index_text(index)
-    parse_index(text, str(folder / INDEX_NAME), FEATURES_FORMAT)  # what is written can be read
-    with atomic_path(folder / INDEX_NAME) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return index

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slotkeeper.data.folders import Split, VideoItem, find_videos, split_folders
-from slotkeeper.data.shards.archive import MAKING_FOLDER, ShardSet, open_shards, shard_problem
-from slotkeeper.data.shards.index import INDEX_NAME, Shard, ShardIndex, index_text, parse_index
+from slotkeeper.data.folders import VideoItem, find_videos, split_folders
+from slotkeeper.data.shards.archive import MAKING_FOLDER, ShardSet
+from slotkeeper.data.shards.finished import keep_finished, open_finished, write_index
+from slotkeeper.data.shards.index import Shard, ShardIndex
 from slotkeeper.data.shards.pieces import Piece, kept_pieces, making, shard_name
 from slotkeeper.data.shards.samples import Sample, num_video_bytes, prepare_sample, source_state
 from slotkeeper.data.shards.tar import TarWriter
@@ -76,7 +77,7 @@ def make_shards(
     if shard_mb < 1:
         raise ConfigError(f"shard_mb must be at least 1, got {shard_mb}")
     items, splits, folder = find_videos(source), split_folders(source), Path(out)
-    finished = _open_finished(folder)
+    finished = open_finished(folder, "shards")
     if finished is not None:
         return _checked(finished, folder, items, shard_mb)
     with making(folder, {"shard_mb": shard_mb}):
@@ -87,21 +88,15 @@ def make_shards(
             raise DataError(
                 first if len(items) == 1 else f"none of {len(items)} videos can be used; the first: {first}"
             )
-        index = _write_index(folder, pieces, splits, shard_mb)
+        index = ShardIndex(
+            shards=tuple(piece.shard for piece in pieces),
+            videos=tuple(video for piece in pieces for video in piece.videos),
+            splits=tuple(splits),
+            shard_mb=shard_mb,
+        )
+        index = write_index(folder, index)
         shutil.rmtree(folder / MAKING_FOLDER, ignore_errors=True)
     return MadeShards(folder=folder, index=index, skipped=tuple(skipped))
-
-
-def _open_finished(folder: Path) -> ShardSet | None:
-    """The whole set in a folder, or None if it is empty, new, or was interrupted."""
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"can't write shards into {folder}: it is not a folder")
-    if not folder.exists():
-        return None
-    finished = open_shards(folder)
-    if finished is None and not (folder / MAKING_FOLDER).is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is not empty, and holds no shards that were begun; choose another folder")
-    return finished
 
 
 def _checked(finished: ShardSet, folder: Path, items: Sequence[VideoItem], shard_mb: int) -> MadeShards:
@@ -115,11 +110,7 @@ def _checked(finished: ShardSet, folder: Path, items: Sequence[VideoItem], shard
     is_same = is_same and all((item.truth is None) == (known[name].truth is None) for name, item in present.items())
     if not is_same or len(skipped) < len(outcomes) or finished.index.shard_mb != shard_mb:
         raise OutputError(f"{folder} already holds shards of other videos or another size; choose another folder")
-    for shard in finished.index.shards:
-        problem = shard_problem(finished.storage, shard)
-        if problem is not None:
-            raise DataError(f"{problem}; remove {folder} and make it again")
-    shutil.rmtree(folder / MAKING_FOLDER, ignore_errors=True)
+    keep_finished(finished, folder)
     return MadeShards(folder=folder, index=finished.index, skipped=tuple(skipped))
 
 
@@ -210,18 +201,3 @@ def _write_piece(folder: Path, number: int, num_before: int, group: _Group, stat
     )
     piece.save(folder, number)
     return piece
-
-
-def _write_index(folder: Path, pieces: Sequence[Piece], splits: Sequence[Split], shard_mb: int) -> ShardIndex:
-    text = index_text(
-        ShardIndex(
-            shards=tuple(piece.shard for piece in pieces),
-            videos=tuple(video for piece in pieces for video in piece.videos),
-            splits=tuple(splits),
-            shard_mb=shard_mb,
-        )
-    )
-    index = parse_index(text, str(folder / INDEX_NAME))  # what is written can be read
-    with atomic_path(folder / INDEX_NAME) as partial:
-        partial.write_text(text, encoding="utf-8")
-    return index
