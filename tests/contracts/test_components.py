@@ -37,7 +37,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("decoder", "patch_mlp"): {"grid": (4, 6), "hidden_dim": 32},
     ("decoder", "slot_mixer"): {"grid": (5, 7), "hidden_dim": 32},
 }
-"""Of components that are large by default; grids are other ones than the tokens have."""
+"""Of components that are large by default; the second grid is another one than the tokens have."""
 
 PARTNERS: dict[tuple[str, str], dict[str, str]] = {
     ("decoder", "nem"): {"encoder": "pixels", "corrector": "nem"},
