@@ -14,7 +14,7 @@ from slotkeeper.nn.causal_transformer import CausalTransformer
 from slotkeeper.nn.dvae import CODE_STRIDE, code_scorer
 from slotkeeper.nn.frame_size import require_multiples
 from slotkeeper.nn.learned_grid import resized_grid
-from slotkeeper.noise import VideoNoise
+from slotkeeper.noise import VideoNoise, dropped
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
 _LEAST_CHANCE = 1e-9
@@ -36,7 +36,7 @@ class AutoregressiveDecoder(Decoder):
 
     num_codes: in the vocabulary. width: of the transformer. code_grid: rows and columns of codes that positions are
     learned for; other grids have them resized, bilinearly, and antialiased where they shrink. dvae_width: of the
-    network that finds the codes.
+    network that finds the codes. dropout: share dropped of the codes with their positions, and in the transformer.
     """
 
     target = "codes"
@@ -69,6 +69,7 @@ class AutoregressiveDecoder(Decoder):
             raise ConfigError(f"decoder.dropout must be at least 0 and below 1, got {dropout}")
         self.num_codes = num_codes
         self.has_test_likelihood = has_test_likelihood
+        self.dropout = dropout
         self.scorer = code_scorer(num_codes, dvae_width)
         self.slots = nn.Linear(slot_dim, width, bias=False)
         self.begin = nn.Parameter(torch.randn(width) * width**-0.5)
@@ -120,6 +121,8 @@ class AutoregressiveDecoder(Decoder):
         known = torch.cat((self.begin.expand(len(order), 1, -1), self.embedding(order[:, :-1])), dim=1)
         positions = resized_grid(self.positions[None], (codes.shape[2], codes.shape[3]))
         placed = known + positions[0].flatten(1).T
+        if noise is not None and self.dropout:
+            placed = dropped(placed, self.dropout, noise)
         logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise)).float()
         likelihood = -functional.cross_entropy(logits.transpose(1, 2), order, reduction="none")
         return likelihood.view(*codes.shape)[:, :, None]

@@ -98,7 +98,8 @@ _VIDEOSAUR = EvaluationProtocol(
     source="martius-lab/videosaur, configs/videosaur/movi_c.yml, videosaur/metrics.py and videosaur/data/transforms.py",
     remarks="whole videos of 24 frames. The repository's table calls FG-ARI 'Video ARI'. Frames are resized "
     "bicubically there, with antialiasing bilinearly here; the first slots are drawn anew in evaluation there. A "
-    "frame or video without an object is left out of the ARI in both.",
+    "frame without an object counts 1 in the image FG-ARI there, since the background is taken away after empty frames "
+    "were looked for, and is left out here; both leave it out of the mBO.",
 )
 _VIDEOSAUR_YTVIS = replace(
     _VIDEOSAUR,
