@@ -81,7 +81,8 @@ _STEVE = EvaluationProtocol(
     figures=(_VIDEO_FG_ARI,),
     source="singhgautam/steve, eval_fgari_video.py, data.py and ari.py",
     remarks="clips of six frames, so that identities need to last for six. The code takes clips in random order, "
-    "leaves out the last incomplete batch of 24, and stays random in evaluation.",
+    "leaves out the last incomplete batch of 24, and stays random in evaluation. It enlarges attention by repeating; "
+    "soft masks go up bilinearly here.",
 )
 _VIDEOSAUR = EvaluationProtocol(
     name="movi_c.videosaur",
