@@ -59,7 +59,8 @@ def learned(scenes: tuple[Tensor, np.ndarray]) -> tuple[SlotModel, list[dict[str
     optimizer = torch.optim.Adam(step.parameters(), lr=3e-3)
     curve = []
     for number in range(STEPS):
-        values = step(frames[:, :2], torch.zeros(NUM_VIDEOS, 2), torch.Generator().manual_seed(number), number / STEPS)
+        seen = {"frames": frames[:, :2], "times": torch.zeros(NUM_VIDEOS, 2)}
+        values = step(seen, torch.Generator().manual_seed(number), number / STEPS)
         optimizer.zero_grad()
         values["loss"].backward()
         torch.nn.utils.clip_grad_norm_(step.parameters(), 1.0)
