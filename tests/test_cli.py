@@ -298,11 +298,13 @@ def test_a_gpu_that_is_not_there(
     assert not (folder / "gpu").exists()
 
 
-def test_a_default_model_is_shipped_or_its_absence_is_said(
+def test_the_models_that_ship_are_named_where_there_is_no_such_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr("slotkeeper.checkpoint._SHIPPED", tmp_path)
-    assert "no default model ships" in fails(capsys, "track", "video.mp4", "--out", tmp_path / "out")
+    assert "the models that ship with slotkeeper: none" in fails(
+        capsys, "track", "video.mp4", "--out", tmp_path / "out"
+    )
 
 
 def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch):

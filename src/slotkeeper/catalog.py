@@ -24,6 +24,7 @@ INITIALIZERS = {
     "learned": "slotkeeper.initializers.learned:LearnedInitializer",
     "first_frame": "slotkeeper.initializers.first_frame:FirstFrameInitializer",
     "preheated": "slotkeeper.initializers.preheated:PreheatedInitializer",
+    "clusters": "slotkeeper.initializers.clusters:ClusterInitializer",
     "conditional": "slotkeeper.initializers.conditional:ConditionalInitializer",
 }
 CORRECTORS = {

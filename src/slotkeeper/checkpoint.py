@@ -168,24 +168,23 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path)
 
 
 def find_model(path: str | Path) -> Path:
-    """The model folder meant by a run folder, a model folder, or the word "default".
+    """The model folder meant by a run folder, a model folder, or the name of a model that ships with the package.
 
-    Of a run it is the newest checkpoint.
+    Of a run it is the newest checkpoint. Where a folder of yours has a shipped model's name, `./name` is yours.
 
     Raises:
         CheckpointError: there is none, or the path is a pickle or another kind of file.
     """
-    if str(path) == "default":
-        shipped = [folder for folder in list_shipped_models() if folder.name == "default"]
-        if not shipped:
-            raise CheckpointError("no default model ships with this slotkeeper; give a run or a model folder")
-        return shipped[0]
+    shipped = {folder.name: folder for folder in list_shipped_models()}
+    if str(path) in shipped:
+        return shipped[str(path)]
     path = Path(path)
     if path.is_file():
         _refuse_pickle(path)
         raise CheckpointError(f"{path} is a file; expected a run folder or a model folder")
     if not path.exists():
-        raise CheckpointError(f"there is no run or model folder {path}")
+        names = " and ".join(shipped) or "none"
+        raise CheckpointError(f"there is no run or model folder {path}; the models that ship with slotkeeper: {names}")
     if (path / _FACTS).exists():
         return path
     checkpoints = list_checkpoints(path)
@@ -197,6 +196,11 @@ def find_model(path: str | Path) -> Path:
 def list_shipped_models() -> list[Path]:
     """Model folders inside the package."""
     return sorted(facts.parent for facts in _SHIPPED.glob(f"*/{_FACTS}"))
+
+
+def is_shipped(path: str | Path) -> bool:
+    """Whether this is the name of a model inside the package."""
+    return str(path) in {folder.name for folder in list_shipped_models()}
 
 
 def list_checkpoints(run: Path) -> list[Path]:

@@ -63,12 +63,15 @@ class Features:
     targets: Float[Tensor, "b t n f"] | None = None
 
     def each_frame(self) -> list[Features]:
-        """One frame's features after the other, each still with a time axis (of length 1), and without targets."""
+        """One frame's features after the other, each still with a time axis (of length 1)."""
         # Split once: the gradient of so many slices would be as many tensors of the whole clip's size.
         tokens, colors = self.tokens.split(1, dim=1), self.colors.split(1, dim=1)
         pixels = [None] * len(tokens) if self.pixels is None else self.pixels.split(1, dim=1)
+        targets = [None] * len(tokens) if self.targets is None else self.targets.split(1, dim=1)
         return [
-            Features(tokens=tokens[index], grid=self.grid, colors=colors[index], pixels=pixels[index])
+            Features(
+                tokens=tokens[index], grid=self.grid, colors=colors[index], pixels=pixels[index], targets=targets[index]
+            )
             for index in range(len(tokens))
         ]
 

@@ -67,7 +67,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "missing config of a variant": (variant(config="nowhere.yaml"), "there is no config file"),
     "missing training data": ({"data": {"train": "nowhere"}}, "nowhere"),
     "missing evaluation data": ({"evaluation": [{"name": "a", "path": "nowhere"}]}, "nowhere"),
-    "unknown scenes": ({"evaluation": [{"name": "a", "scenes": {"family": "clever"}}]}, "did you mean 'clevr'?"),
+    "unknown scenes": ({"evaluation": [{"name": "a", "scenes": {"family": "clvr"}}]}, "did you mean 'clevr'?"),
     "unknown key of scenes": ({"evaluation": [{"name": "a", "scenes": {"familly": "x"}}]}, "'scenes.familly'"),
     "a name that is a formula": ({"evaluation": [{"name": "=cmd()"}]}, "must begin with a letter or a digit"),
     "two evaluation sets of one name": ({"evaluation": [{"name": "a"}, {"name": "a"}]}, "name of their own"),

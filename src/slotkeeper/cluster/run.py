@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from slotkeeper.build import load_model
-from slotkeeper.checkpoint import find_model, model_fingerprint
+from slotkeeper.checkpoint import find_model, is_shipped, model_fingerprint
 from slotkeeper.cluster.ledger import FINAL_STATES, LEDGER_FILE, MAX_ATTEMPTS, Ledger, VideoRecord, open_ledger
 from slotkeeper.cluster.results_folder import is_whole, move_into_place, running_folder, tidy
 from slotkeeper.cluster.summary import ClusterSummary, skipped_videos
@@ -113,7 +113,7 @@ def _describe_job(model: str | Path, report_frames: int) -> TrackingJob:
     if load_model(folder).model.initializer.needs_start:
         raise ConfigError("this model needs a start for each video, which tracking on a cluster doesn't take")
     return TrackingJob(
-        model="default" if str(model) == "default" else str(folder.resolve()),
+        model=str(model) if is_shipped(model) else str(folder.resolve()),
         model_name=str(model),
         fingerprint=model_fingerprint(folder),
         device="cpu",

@@ -22,8 +22,8 @@ from slotkeeper.tracking import Tracker
 class TrackingJob:
     """What all videos of a ledger have in common.
 
-    model: "default", or a model folder that every machine sees. model_name: as the user called it. fingerprint: of the
-    model. places: where components of the user's own are imported from.
+    model: a shipped model's name, or a model folder that every machine sees. model_name: as the user called it.
+    fingerprint: of the model. places: where components of the user's own are imported from.
     """
 
     model: str
