@@ -70,3 +70,8 @@ def counted(number: int, noun: str) -> str:
     ('1 video', '2 frames')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slotkeeper.cluster.worker import TrackingJob, track_in_worker
-from slotkeeper.errors import ConfigError, SlotkeeperError
+from slotkeeper.errors import ConfigError, SlotkeeperError, first_line
 from slotkeeper.stopping import own_termination
 from slotkeeper.track_files import SkippedVideo, TrackedVideo
 
@@ -83,7 +83,7 @@ def _start(ray: Any, num_cores: int) -> None:
     try:
         ray.init(address="local", **own, **_QUIET)
     except (ValueError, RuntimeError, OSError) as error:
-        raise ConfigError(f"can't start Ray on this machine: {_first_line(error)}") from error
+        raise ConfigError(f"can't start Ray on this machine: {first_line(error)}") from error
 
 
 def _connect(ray: Any, address: str) -> None:
@@ -92,12 +92,12 @@ def _connect(ray: Any, address: str) -> None:
         if host and port.isdecimal():  # Ray itself would try for minutes
             socket.create_connection((host, int(port)), timeout=_PATIENCE_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"there is no Ray at '{address}': {_first_line(error)}") from error
+        raise ConfigError(f"there is no Ray at '{address}': {first_line(error)}") from error
     try:
         ray.init(address=address, **_QUIET)
     except (ValueError, RuntimeError, OSError) as error:
         raise ConfigError(
-            f"can't use Ray at '{address}': {_first_line(error)}; where it asks for a token, RAY_AUTH_MODE=token helps"
+            f"can't use Ray at '{address}': {first_line(error)}; where it asks for a token, RAY_AUTH_MODE=token helps"
         ) from error
 
 
@@ -151,9 +151,9 @@ def _outcome(ray: Any, reference: Any) -> TrackedVideo | SkippedVideo | Died:
         cause = error.cause
         if isinstance(cause, SlotkeeperError):
             raise cause from error
-        return Died(reason=f"{type(cause).__name__}: {_first_line(cause)}", trace=str(error))
+        return Died(reason=f"{type(cause).__name__}: {first_line(cause)}", trace=str(error))
     except ray.exceptions.RayError as error:
-        return Died(reason=_first_line(error))
+        return Died(reason=first_line(error))
 
 
 def _cancel(ray: Any, references: list[Any]) -> None:
@@ -163,7 +163,3 @@ def _cancel(ray: Any, references: list[Any]) -> None:
             ray.cancel(reference, force=True)
         if references:
             ray.wait(references, num_returns=len(references), timeout=_PATIENCE_SECONDS)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

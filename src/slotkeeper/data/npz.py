@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slotkeeper.data.media import MediaPath
-from slotkeeper.errors import DataError, nearest_name
+from slotkeeper.errors import DataError, first_line, nearest_name
 
 _UNREADABLE_NPZ = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, NotImplementedError),
@@ -131,8 +131,7 @@ def _archive(path: MediaPath, what: str) -> Iterator[zipfile.ZipFile]:
     except DataError as error:
         raise error if str(path) in str(error) else DataError(f"{path}: {error}") from error
     except _UNREADABLE_NPZ as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} can't be read as an npz file of {what}: {reason}") from error
+        raise DataError(f"{path} can't be read as an npz file of {what}: {first_line(error)}") from error
 
 
 def _keys(archive: zipfile.ZipFile) -> list[str]:

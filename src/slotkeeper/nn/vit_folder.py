@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from slotkeeper.errors import CheckpointError, ConfigError
+from slotkeeper.errors import CheckpointError, ConfigError, first_line
 
 _CONFIG, _WEIGHTS, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _WANTED = (
@@ -56,7 +56,7 @@ def _fetch(name: str) -> Path:
     except Exception as error:  # whatever the hub, the network and their libraries raise
         raise ConfigError(
             f"model.encoder.weights: there is no folder {name}, and the Hugging Face hub gives no model of that name "
-            f"({_first_line(error)}); download it elsewhere and give the folder with {_CONFIG} and {_WEIGHTS}"
+            f"({first_line(error)}); download it elsewhere and give the folder with {_CONFIG} and {_WEIGHTS}"
         ) from error
 
 
@@ -83,7 +83,7 @@ def read_vit_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder / _CONFIG} can't be read ({_first_line(error)}); expected {_WANTED}") from error
+        raise CheckpointError(f"{folder / _CONFIG} can't be read ({first_line(error)}); expected {_WANTED}") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{folder / _CONFIG} is damaged: expected an object, got {type(config).__name__}")
     return config
@@ -103,7 +103,7 @@ def read_vit_tensors(folder: Path, num_layers: int) -> dict[str, Tensor]:
                     if _is_needed(name, num_layers):
                         tensors[name] = file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} is truncated or not a safetensors file: {_first_line(error)}") from error
+            raise CheckpointError(f"{path} is truncated or not a safetensors file: {first_line(error)}") from error
     return tensors
 
 
@@ -127,7 +127,7 @@ def _weight_files(folder: Path) -> Iterable[Path]:
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is damaged: {_first_line(error)}") from error
+        raise CheckpointError(f"{index} is damaged: {first_line(error)}") from error
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
             raise CheckpointError(f"{index} is damaged: it names the file {name!r:.80}")
@@ -137,9 +137,3 @@ def _weight_files(folder: Path) -> Iterable[Path]:
 def _is_needed(name: str, num_layers: int) -> bool:
     layer = _LAYER.search(name)
     return not _UNREAD.search(name) and (layer is None or int(layer[2]) < num_layers)
-
-
-def _first_line(error: BaseException) -> str:
-    """What an error of another library says, in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
