@@ -132,11 +132,18 @@ def foresee_video(
         DamagedModelError: the model gives masks that are not finite numbers.
     """
     before = see_video(model, seen, device, given)
-    foreseen = model.foresee(before.slots, num_frames, (seen.shape[-2], seen.shape[-1]))
-    assert foreseen.decoded is not None
+    size = (seen.shape[-2], seen.shape[-1])
+    chunk = chunk_length(model.num_slots, size)
+    past, masks, pictures = before.slots, [before.masks], []
+    for first in range(0, num_frames, chunk):
+        foreseen = model.foresee(past, min(chunk, num_frames - first), size)
+        assert foreseen.decoded is not None
+        past = torch.cat((past, foreseen.slots), dim=1)
+        masks.append(_finite(foreseen.decoded.masks[0].float().cpu()))
+        pictures.append(_shown(foreseen.decoded))
     return Foresight(
-        masks=torch.cat((before.masks, _finite(foreseen.decoded.masks[0].float().cpu()))),
-        pictures=_shown(foreseen.decoded),
+        masks=torch.cat(masks),
+        pictures=torch.cat(pictures),
         num_background=model.initializer.num_background,
         num_given=0 if given is None else int(given.is_given.sum()),
     )

@@ -97,7 +97,7 @@ class PredictionScorer:
         start = conditioning_of(model)
         given = f"the first {counted(self.burn_in, 'frame')}; the {num_frames} after them are predicted and scored"
         conditioning = given if start == "none" else f"{given}; {start}"
-        protocol = Protocol(conditioning=conditioning, seeds=seeds)
+        protocol = Protocol(conditioning=conditioning, seeds=seeds, num_slots=model.num_slots)
         self._scorers = {kind: Scorer(protocol=protocol) for kind in KINDS}
         self._psnr: dict[str, list[Float[np.ndarray, " k"]]] = {kind: [] for kind in KINDS}
         self._ssim: dict[str, list[float]] = {kind: [] for kind in KINDS}
