@@ -24,7 +24,7 @@ from slotkeeper.config import Config, parse_config
 from slotkeeper.correctors.slot_attention import SlotAttention
 from slotkeeper.data import VideoItem, VideoReader, find_videos, load_segments, load_video
 from slotkeeper.dynamics.slotformer import SlotFormer
-from slotkeeper.errors import CheckpointError, ConfigError, DataError, VideoError
+from slotkeeper.errors import CheckpointError, ConfigError, DataError, OutputError, VideoError
 from slotkeeper.model import SlotModel
 from slotkeeper.prediction import PREDICTION_FILES, check_predicts, evaluate_prediction, foresee_video, predict_videos
 from slotkeeper.predictors.transformer import TransformerPredictor
@@ -256,6 +256,18 @@ def test_a_copy_of_what_stands_still_is_perfect(tmp_path: Path):
 
 
 @torch.no_grad()
+def test_frames_beyond_what_is_decoded_at_once_are_those_of_one_rollout():
+    model = with_dynamics()
+    frames = torch.rand(1, BURN_IN, 3, 16, 16)
+    slots = model(frames).trajectory.corrected
+    whole = model.foresee(slots, 40, (16, 16)).decoded
+    assert whole is not None
+    foresight = foresee_video(model, frames, 40, device=CPU)
+    torch.testing.assert_close(foresight.pictures, whole.reconstruction[0].clamp(0, 1))
+    torch.testing.assert_close(foresight.masks[BURN_IN:], whole.masks[0])
+
+
+@torch.no_grad()
 def test_a_predictor_that_foresees_one_frame_may_be_applied_again_and_again():
     model = model_with(predictor=TransformerPredictor(slot_dim=8, hidden_dim=8)).eval()
     check_predicts(model)
@@ -347,3 +359,44 @@ def test_videos_and_options_that_do_not_fit(
     assert "broken.mp4" in (tmp_path / "out" / "skipped.json").read_text()
     assert main(["evaluate", str(dynamics_run), str(videos), "--burn-in", "4"]) == 2
     assert "--predict" in capsys.readouterr().err
+
+
+def test_a_prediction_never_replaces_the_true_masks(dynamics_run: Path, videos: Path, tmp_path: Path):
+    shutil.copytree(videos, tmp_path / "videos")
+    before = (tmp_path / "videos" / "000" / "masks.npz").read_bytes()
+    with pytest.raises(OutputError, match="the video itself lies"):
+        predict_videos(find_videos(tmp_path / "videos"), load_model(dynamics_run), tmp_path / "videos", num_frames=2)
+    assert (tmp_path / "videos" / "000" / "masks.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--frames", "100000000"], "seen and predicted, can be held"),
+        (["--frames", "2", "--at", "9" * 30], "must be at most"),
+        (["--frames", "2", "--burn-in", "2000000000"], "seen and predicted, can be held"),
+    ],
+)
+def test_predictions_without_end_are_one_sentence(
+    dynamics_run: Path,
+    videos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+):
+    video = str(videos / "000" / "video.mp4")
+    assert main(["predict", video, "--model", str(dynamics_run), "--out", str(tmp_path), *options, "--quiet"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_predicted_frames_are_scored_with_another_number_of_slots_and_by_no_published_protocol(
+    dynamics_run: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    command = ["evaluate", str(dynamics_run), str(videos), "--predict", "2", "--quiet"]
+    assert main([*command, "--protocol", "movi_a.savi"]) == 2
+    assert "--protocol can't be given with --predict" in capsys.readouterr().err
+    assert main([*command, "--num-slots", "9"]) == 2
+    assert "can't have 9" in capsys.readouterr().err  # its slots are learned
+    assert main([*command, "--json", str(tmp_path / "scores.json")]) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["protocol"]["num_slots"] == 4

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from color_model import BLUE, GREY, RED, color_model, draw_squares, write_h264
 from numbered_videos import write_images
+from PIL import Image
 from streams import video_bytes
 
 from slotkeeper.data import Start
@@ -248,6 +249,16 @@ def test_results_of_two_commands_are_never_mixed(tmp_path: Path):
         assert (out / "clip" / "tracks.csv").read_text() == "of the first"
     second.join()
     assert (out / "clip" / "tracks.csv").read_text() == former
+
+
+def test_results_never_go_where_the_video_itself_lies(tmp_path: Path):
+    (tmp_path / "clip").mkdir()
+    for index in range(2):
+        Image.new("RGB", (16, 16)).save(tmp_path / "clip" / f"{index}.png")
+    (tmp_path / "clip" / "masks.npz").write_bytes(b"true masks")
+    with pytest.raises(OutputError, match="the video itself lies"):
+        track_videos([tmp_path / "clip"], tracker(), tmp_path, show_progress=False)
+    assert (tmp_path / "clip" / "masks.npz").read_bytes() == b"true masks"
 
 
 def test_an_output_that_is_a_file_is_one_sentence(tmp_path: Path):

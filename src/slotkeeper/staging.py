@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,22 @@ def prepare_folder(target: Path) -> None:
         remove_leftovers(target)
     except OSError as error:
         raise OutputError(f"can't write results to {target}: {error.strerror or error}") from error
+
+
+def check_apart(named: Iterable[tuple[object, str]], target: Path) -> None:
+    """Refuse results that would replace a video's own files, such as its true masks.
+
+    named: videos, and what the folders of their results in `target` are called.
+
+    Raises:
+        OutputError: a video lies in the folder of its results.
+    """
+    for video, name in named:
+        folder = (target / name).resolve()
+        if isinstance(video, Path) and video.resolve().is_relative_to(folder):
+            raise OutputError(
+                f"the results of {video} would go into {folder}, where the video itself lies; choose another folder"
+            )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from slotkeeper.export.results import DATA_FILES
 from slotkeeper.files import write_json
 from slotkeeper.report import DEFAULT_MAX_FRAMES, ReportWriter
 from slotkeeper.result_names import SKIPPED_FILE, STREAM_NAME, name_results
-from slotkeeper.staging import prepare_folder, staged
+from slotkeeper.staging import check_apart, prepare_folder, staged
 from slotkeeper.stopping import StopRequest, signal_name, stop_on_signals
 from slotkeeper.tracking import ShotLog, Tracker
 
@@ -104,13 +104,14 @@ def track_videos(
     Raises:
         VideoError: none of the videos could be read; `out/skipped.json` says why.
         DataError, ConfigError: a start doesn't fit its video or the model, or is missing; nothing is written.
-        OutputError: `out` can't be written, or the disk is full.
+        OutputError: `out` can't be written, the disk is full, or results would go into a video's own folder.
         ConfigError: `-` is given, and standard input is a terminal.
     """
     target = Path(out)
     wanted = [paths] if isinstance(paths, str | os.PathLike) else paths
     videos, skipped = find_inputs([_as_path(path) for path in wanted])
     named = name_results(videos)
+    check_apart(named.items(), target)
     stream = open_standard_input() if STANDARD_INPUT in named else None
     chosen = _chosen_starts(named, starts, tracker, stream)
     is_alone = len(named) + len(skipped) == 1  # what goes wrong with it is then the error itself

@@ -58,6 +58,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "an override into nowhere": (variant(set={"losses.7.weight": 1}), "losses.7: '7' is neither"),
     "an unknown component": (variant(set={"model.predictor": {"name": "transfomer"}}), "did you mean 'transformer'?"),
     "an unknown setting": (variant(set={"model.initializer.sigmma": 1}), "did you mean 'sigma'?"),
+    "a start that isn't there": (variant(set={"training.start_from": "nowhere"}), "variant 'other': "),
     "the budget's key": (variant(set={"training.steps": 9}), "'training.steps' follows from the plan's budget"),
     "the seeds' key": ({"set": {"seed": 9}}, "'seed' follows from the plan's seeds"),
     "no budget": ({"budget": None}, "'budget' is missing"),

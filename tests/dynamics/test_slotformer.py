@@ -102,7 +102,9 @@ def test_it_learns_straight_motion():
     assert error < 0.4 * standing_still
 
 
-@pytest.mark.parametrize("settings", [{"burn_in": 0}, {"num_layers": 0}, {"token_dim": 20}, {"num_heads": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"burn_in": 0}, {"num_layers": 0}, {"token_dim": 20}, {"num_heads": 0}, {"hidden_dim": -1}]
+)
 def test_settings_that_make_no_sense(settings: dict[str, int]):
     with pytest.raises(ConfigError, match=r"dynamics\."):
         SlotFormer(slot_dim=SLOT_DIM, **settings)

@@ -10,6 +10,7 @@ from typing import NoReturn
 from slotkeeper.errors import ConfigError, nearest_name
 
 _DEVICES = ("auto", "cpu", "cuda")
+_MOST = 2**31 - 1
 _DEFAULT = "(default: %(default)s)"
 DATASETS = (
     *(
@@ -63,7 +64,7 @@ def _video(text: str) -> str:
 
 
 def _number(least: int) -> Callable[[str], int]:
-    """A whole number from `least` on."""
+    """A whole number from `least` to `_MOST`."""
 
     def read(text: str) -> int:
         try:
@@ -72,6 +73,8 @@ def _number(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"must be a whole number, got '{text}'") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+        if value > _MOST:
+            raise argparse.ArgumentTypeError(f"must be at most {_MOST}, got {value}")
         return value
 
     return read

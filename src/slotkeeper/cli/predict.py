@@ -41,10 +41,12 @@ def evaluate_predictions(arguments: argparse.Namespace) -> int:
     """Score what a model predicts of a data set; returns the exit code."""
     if arguments.num_frames is not None:
         raise ConfigError("--num-frames can't be given with --predict, which says how many frames are looked at")
+    if arguments.protocol is not None:
+        raise ConfigError("--protocol can't be given with --predict: no published protocol is of predicted frames")
     if arguments.json is not None:
         check_writable(arguments.json)
     device = choose_device(arguments.device)
-    loaded = load_model(arguments.model)
+    loaded = load_model(arguments.model, num_slots=arguments.num_slots)
     evaluation = evaluate_prediction(
         loaded.model,
         find_videos(arguments.data),

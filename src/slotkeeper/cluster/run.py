@@ -30,6 +30,7 @@ from slotkeeper.hardware import choose_device
 from slotkeeper.ray_library import import_ray
 from slotkeeper.report import DEFAULT_MAX_FRAMES
 from slotkeeper.result_names import SKIPPED_FILE, name_results
+from slotkeeper.staging import check_apart
 from slotkeeper.track_files import SkippedVideo, TrackedVideo, find_inputs, say_skipped, write_skipped
 from slotkeeper.tracking import TrackingRules
 
@@ -143,6 +144,7 @@ def _enter(videos: Sequence[Path], ledger: Ledger, target: Path, *, is_retry: bo
     tidy(target)
     known = {Path(record.path): record.name for record in ledger.records.values()}
     names = name_results(videos, known=known, reserved=(LEDGER_FILE, LOCK_FILE))
+    check_apart(names.items(), target)
     named = {path: names[path] for path in videos if path in names}
     fresh = []
     for path, name in named.items():

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slotkeeper.build import build_losses, build_model, check_frame_size, resolved
+from slotkeeper.build import begin_with, build_losses, build_model, check_frame_size, resolved
 from slotkeeper.comparison.plan import Plan, Variant
 from slotkeeper.config import Config, parse_config, place_value, plain_config, read_config_file, with_steps
 from slotkeeper.data import TruthKind
-from slotkeeper.errors import ConfigError
+from slotkeeper.errors import CheckpointError, ConfigError
 from slotkeeper.hardware import choose_device
 from slotkeeper.model import SlotModel
 from slotkeeper.training.needs import clip_needs
@@ -42,13 +42,14 @@ def build_variants(plan: Plan) -> list[BuiltVariant]:
 
     Raises:
         ConfigError: the sentence names the variant.
+        CheckpointError: what a variant's training begins from is missing or doesn't fit; names the variant, too.
     """
     built: list[BuiltVariant] = []
     for variant in plan.all_variants:
         try:
             config, model, truth = _checked(plan, variant)
-        except ConfigError as error:
-            raise ConfigError(f"variant '{variant.name}': {error}") from error
+        except (ConfigError, CheckpointError) as error:
+            raise type(error)(f"variant '{variant.name}': {error}") from error
         base = built[0].config if built else config
         _check_same_data(variant.name, config, base)
         built.append(
@@ -80,6 +81,7 @@ def _checked(plan: Plan, variant: Variant) -> tuple[Config, SlotModel, tuple[Tru
     choose_device(config.training.device)
     model = build_model(config)
     losses = build_losses(config, model)
+    begin_with(model, config)
     check_frame_size(model, config.data.size)
     return resolved(config), model, clip_needs(config, model, losses).truth
 

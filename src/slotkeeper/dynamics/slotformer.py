@@ -39,6 +39,8 @@ class SlotFormer(Dynamics):
             raise ConfigError(f"dynamics.burn_in must be at least 1 frame, got {burn_in}")
         if num_layers < 1:
             raise ConfigError(f"dynamics.num_layers must be at least 1, got {num_layers}")
+        if hidden_dim < 1:
+            raise ConfigError(f"dynamics.hidden_dim must be at least 1, got {hidden_dim}")
         if num_heads < 1 or token_dim < 2 or token_dim % 2 or token_dim % num_heads:
             raise ConfigError(
                 f"dynamics.token_dim must be even and a multiple of num_heads, got {token_dim} with {num_heads} heads"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from jaxtyping import Float
@@ -56,4 +57,5 @@ class VitEncoder(PretrainedEncoder):
 
 def _short_name(weights: str) -> str:
     """A hub's name as it is; of a folder's path the last part."""
-    return Path(weights).resolve().name if Path(weights).expanduser().is_dir() else weights
+    folder = Path(os.path.expanduser(weights))  # noqa: PTH111 (leaves ~nobody as it is)
+    return folder.resolve().name if folder.is_dir() else weights

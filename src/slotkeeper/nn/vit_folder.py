@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -36,7 +37,7 @@ def find_vit_folder(weights: str | None) -> Path:
     """
     if weights is None:
         raise ConfigError(f"model.encoder.weights of the vit encoder must name {_WANTED}")
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))  # noqa: PTH111 (leaves ~nobody as it is)
     if path.is_dir():
         return path
     if path.exists() or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", weights):

@@ -20,7 +20,7 @@ class WeightLimit(TorchDispatchMode):
     """While it is entered, tensors can be made from nothing only up to `MAX_NUMBERS` numbers in all.
 
     Raises:
-        ConfigError: the next tensor would exceed them; it isn't made.
+        ConfigError: the next tensor would exceed them, or have a negative size; it isn't made.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,8 @@ class WeightLimit(TorchDispatchMode):
     ) -> Any:
         """Count the numbers of a new tensor, then make it."""
         if arguments and isinstance(arguments[0], list | tuple) and all(isinstance(n, int) for n in arguments[0]):
+            if min(arguments[0], default=0) < 0:
+                raise ConfigError(f"the model can't have a layer of {min(arguments[0])} numbers; raise its widths")
             self._num_numbers += math.prod(arguments[0])
             self._num_tensors += 1
             if self._num_numbers > MAX_NUMBERS:

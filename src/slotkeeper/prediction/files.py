@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,12 @@ from slotkeeper.prediction.foresight import (
 )
 from slotkeeper.prediction.scores import PredictionScorer
 from slotkeeper.result_names import name_results
-from slotkeeper.staging import prepare_folder, staged
+from slotkeeper.staging import check_apart, prepare_folder, staged
 from slotkeeper.types import Clip
 
 PREDICTION_FILES = ("predicted.mp4", "masks.npz", "predicted.json")
+_MOST_PIXELS = 2**28
+"""Of a prediction's frames together, and of its slots' masks; labels and masks of as many take some gigabytes."""
 _BORDER: tuple[int, int, int] = (250, 140, 40)
 
 
@@ -94,21 +96,24 @@ def predict_videos(
     Raises:
         ConfigError: the model can't predict, needs a start, or looks back at more frames.
         VideoError: the only video can't be read, or is too short.
-        OutputError: `out` can't be written, or the disk is full.
+        OutputError: `out` can't be written, the disk is full, or results would go into a video's own folder.
     """
     model = loaded.model.to(device).eval()
     check_predicts(model)
     if model.initializer.needs_start:
         raise ConfigError("this model must be given the objects of a first frame, which a prediction doesn't take")
     burn_in = choose_burn_in(model, burn_in)
-    prepare_folder(out)
     names = name_results([item.video for item in items])
+    check_apart(names.items(), out)
+    prepare_folder(out)
     predicted, skipped = [], []
     for item in tqdm(items, desc="predicting", unit="video", disable=not show_progress):
         if item.video not in names:
             continue  # the same video given twice
         try:
-            window = _read(item, burn_in, num_frames, at)
+            reader = VideoReader(item.video)
+            _check_room(reader, loaded, burn_in + num_frames)
+            window = _read(reader, item, burn_in, num_frames, at)
             predictor = _Prediction(loaded, item, window, num_frames, torch.device(device), name)
             predictor.write(out / names[item.video])
         except VideoError as error:
@@ -126,13 +131,27 @@ def predict_videos(
     return predicted, skipped
 
 
-def _read(item: VideoItem, burn_in: int, num_frames: int, at: int | None) -> _Window:
+def _check_room(reader: VideoReader, loaded: LoadedModel, num_frames: int) -> None:
+    """Refuse predictions that would take all memory, before any frame is read.
+
+    Raises:
+        VideoError: there are too many frames, seen and predicted, for their size.
+    """
+    (height, width), info = loaded.config.data.size, reader.info
+    most = _MOST_PIXELS // max(info.height * info.width, loaded.model.num_slots * height * width)
+    if num_frames > most:
+        raise VideoError(
+            f"{reader.path}: of a video of {info.width}x{info.height} pixels at most {counted(most, 'frame')}, seen "
+            f"and predicted, can be held for this model, got {num_frames}"
+        )
+
+
+def _read(reader: VideoReader, item: VideoItem, burn_in: int, num_frames: int, at: int | None) -> _Window:
     """Read no more than is needed.
 
     Raises:
         VideoError: the video is broken, or too few frames lie before the first predicted one.
     """
-    reader = VideoReader(item.video)
     if at is None:
         seen, after = list(deque(reader, maxlen=burn_in)), []
     else:
@@ -178,9 +197,9 @@ class _Prediction:
         height, width = self._source_size
         num_seen = len(self._window.seen)
         pictures = [frame.pixels for frame in self._window.seen]
-        pictures += list(_enlarged(self._foresight.pictures, self._source_size))
+        foreseen = _enlarged(self._foresight.pictures, self._source_size)
         with VideoWriter(path, fps=self._window.fps, width=2 * width, height=height) as writer:
-            for index, (picture, labels) in enumerate(zip(pictures, segments, strict=True)):
+            for index, (picture, labels) in enumerate(zip(chain(pictures, foreseen), segments, strict=True)):
                 beside = np.concatenate([picture, draw_overlay(picture, labels)], axis=1)
                 writer.write(beside if index < num_seen else _bordered(beside))
 
@@ -233,13 +252,13 @@ def _as_input(frames: Sequence[VideoFrame], size: tuple[int, int]) -> Float[Tens
     return torch.from_numpy(np.divide(pixels, np.float32(255.0), dtype=np.float32))[None]
 
 
-def _enlarged(pictures: Float[Tensor, "k 3 h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "k rows columns 3"]:
-    """Pictures at the video's own size, as bytes."""
-    large = functional.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
-    pixels: UInt8[np.ndarray, "k rows columns 3"] = (
-        (large.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    )
-    return pixels
+def _enlarged(
+    pictures: Float[Tensor, "k 3 h w"], size: tuple[int, int]
+) -> Iterator[UInt8[np.ndarray, "rows columns 3"]]:
+    """Each picture at the video's own size, as bytes."""
+    for picture in pictures:
+        large = functional.interpolate(picture[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+        yield (large.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _bordered(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -13,6 +13,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.evaluation import check_finite, outputs_of, segments_of_slots
 from slotkeeper.model import SlotModel
 from slotkeeper.tracking import slot_labels
+from slotkeeper.tracking.frame_size import chunk_length
 from slotkeeper.types import Decoded, GivenStart
 
 DEFAULT_BURN_IN = 6
@@ -136,12 +137,19 @@ def foresee_video(
         DamagedModelError: the model gives masks that are not finite numbers.
     """
     before = see_video(model, seen, device, given)
-    foreseen = model.foresee(before.slots, num_frames, (seen.shape[-2], seen.shape[-1]))
-    assert foreseen.decoded is not None
-    check_finite(foreseen.decoded.masks)
+    size = (seen.shape[-2], seen.shape[-1])
+    chunk = chunk_length(model.num_slots, size)
+    past, masks, pictures = before.slots, [before.masks], []
+    for first in range(0, num_frames, chunk):
+        foreseen = model.foresee(past, min(chunk, num_frames - first), size)
+        assert foreseen.decoded is not None
+        past = torch.cat((past, foreseen.slots), dim=1)
+        check_finite(foreseen.decoded.masks)
+        masks.append(foreseen.decoded.masks[0].float().cpu())
+        pictures.append(_shown(foreseen.decoded))
     return Foresight(
-        masks=torch.cat((before.masks, foreseen.decoded.masks[0].float().cpu())),
-        pictures=_shown(foreseen.decoded),
+        masks=torch.cat(masks),
+        pictures=torch.cat(pictures),
         num_background=model.initializer.num_background,
         num_given=0 if given is None else int(given.is_given.sum()),
     )

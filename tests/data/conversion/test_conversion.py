@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -172,6 +173,13 @@ def test_a_folder_of_something_else_is_left_alone(source: Path, tmp_path: Path):
     with pytest.raises(OutputError, match="lies in the source"):
         convert(source, source / "out")
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == ["thesis.txt"]
+
+
+def test_a_record_of_endless_numbers_is_one_sentence(source: Path, tmp_path: Path):
+    record = convert(source, tmp_path / "out").folder / "dataset.json"
+    record.write_text(re.sub(r'"num_frames": \d+', '"num_frames": Infinity', record.read_text()))
+    with pytest.raises(DataError, match=r"dataset\.json should be the record"):
+        convert(source, tmp_path / "out")
 
 
 @pytest.mark.parametrize("is_finished", [True, False])

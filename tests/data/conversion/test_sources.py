@@ -36,6 +36,7 @@ from record_files import write_records
 from slotkeeper.cli.parser import DATASETS
 from slotkeeper.data import VideoReader, convert_dataset, find_videos, load_segments, split_videos
 from slotkeeper.data.sources.names import SOURCES, find_source
+from slotkeeper.data.sources.physion import _content_of
 from slotkeeper.data.sources.source import Source
 from slotkeeper.errors import ConfigError, DataError
 
@@ -125,6 +126,7 @@ def test_another_movi_is_not_taken_for_the_wanted_one(tmp_path: Path):
         ({"metadata/depth_range": None}, "no feature 'metadata/depth_range'"),
         ({"segmentations": [png(np.zeros((HEIGHT, WIDTH), np.uint8))]}, "its masks has the shape"),
         ({"segmentations": [png(np.zeros((HEIGHT, WIDTH, 3), np.uint8))] * FRAMES}, "expected labels"),
+        ({"instances/bboxes/ragged_flat_values": [float("nan")] * 4 * (2 * FRAMES - 1)}, "not finite"),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -198,6 +200,19 @@ def test_clevrer_without_annotations_numbers_objects_as_they_come(tmp_path: Path
     segments = load_segments(out / "val/video_10000/masks.npz")
     labels = moving_squares(128, (16, 160))[1]
     np.testing.assert_array_equal(segments, labels)  # red is seen first, whatever the order in later frames
+
+
+@pytest.mark.parametrize(
+    ("frames", "problem"),
+    [([{"objects": 5}], "are no list"), ([{"objects": [{"mask": 5}]}], "no size")],
+    ids=["objects", "mask"],
+)
+def test_proposals_that_are_none_cost_their_video(tmp_path: Path, frames: Any, problem: str):
+    source = write_clevrer(tmp_path / "source")
+    write_json(source / "derender_proposals/proposal_00000.json", {"frames": frames})
+    converted = convert_dataset("clevrer", source, tmp_path / "out", show_progress=False)
+    assert [video.video_id for video in converted.videos] == ["val/video_10000"]
+    assert problem in converted.skipped[0][1]
 
 
 def test_davis17_has_several_objects_and_the_sides_of_its_lists(tmp_path: Path):
@@ -331,6 +346,23 @@ def test_cells_in_three_dimensions_are_refused(tmp_path: Path):
         convert("ctc", source, tmp_path)
 
 
+@pytest.mark.parametrize("corners", [[0.5] * 7, [0.5] * 4])
+def test_boxes_of_movi_that_do_not_fit_their_frames_are_left_out(tmp_path: Path, corners: list[float]):
+    path = tmp_path / "source/movi_c-train.tfrecord-00000-of-00001"
+    write_records(path, [movi_example(**{"instances/bboxes/ragged_flat_values": corners})])
+    out = convert("movi_c", path.parent, tmp_path)
+    assert objects_of(out / "train/00000-000")["objects"] == []
+
+
+def test_masks_of_physion_that_are_no_list_are_one_sentence(tmp_path: Path):
+    frames, labels = moving_squares()
+    film = write_film(tmp_path / "source/pilot_0001_img.mp4", frames)
+    masks = {"0000": [{"idx": 0, **rle(labels[0] == 1)}], "0001": 5}
+    write_json(film.with_name("pilot_0001_id.json"), masks)
+    with pytest.raises(DataError, match="frame 1: its masks are no list"):
+        convert("physion", tmp_path / "source", tmp_path)
+
+
 def test_films_of_physion_may_have_masks_beside_them(tmp_path: Path):
     frames, labels = moving_squares()
     film = write_film(tmp_path / "source/PhysionTrainMP4s/Drop_training_MP4s/pilot_0001_img.mp4", frames)
@@ -382,6 +414,13 @@ def test_recordings_of_physion_have_masks(tmp_path: Path, suffix: str, monkeypat
     out = convert("physion", tmp_path / "source", tmp_path)
     np.testing.assert_array_equal(load_segments(out / "train/Drop/0001/masks.npz"), moving_squares()[1])
     assert [thing["object_id"] for thing in objects_of(out / "train/Drop/0001")["objects"]] == [7, 9]
+
+
+def test_recordings_of_physion_that_claim_endless_objects_are_refused_before_memory_is_taken(tmp_path: Path):
+    recording = physion_file("")
+    recording["static"]["object_segmentation_colors"] = np.broadcast_to(np.uint8(1), (2**40, 3))
+    with pytest.raises(DataError, match="of its objects takes more than"):
+        _content_of(recording, tmp_path / "0001.hdf5")
 
 
 def test_recordings_of_physion_without_h5py_say_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

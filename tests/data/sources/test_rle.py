@@ -67,6 +67,11 @@ def test_a_video_that_claims_a_billion_pixels_is_refused():
         decode_rle({"size": [10**5, 10**4], "counts": [10**9]}, height=10**5, width=10**4)
 
 
+def test_counts_of_more_letters_than_a_picture_can_have_runs_are_refused():
+    with pytest.raises(DataError, match="letters"):
+        decode_rle({"size": [4, 4], "counts": "0" * 120}, height=4, width=4)
+
+
 def test_random_letters_never_end_in_another_error():
     random = np.random.default_rng(1)
     for _ in range(500):

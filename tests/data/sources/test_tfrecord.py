@@ -74,6 +74,16 @@ def test_a_record_that_claims_an_absurd_length_is_refused_before_memory_is_taken
         list(RecordFile(tmp_path / "a.tfrecord").records())
 
 
+def test_lists_and_records_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_records(tmp_path / "a.tfrecord", [b""] * 4, is_packed=True)
+    monkeypatch.setattr("slotkeeper.data.sources.tfrecord._MAX_RECORDS", 3)
+    with pytest.raises(DataError, match="more than 3 records"):
+        list(RecordFile(tmp_path / "a.tfrecord").records())
+    monkeypatch.setattr("slotkeeper.data.sources.example._MAX_PARTS", 3)
+    with pytest.raises(DataError, match="more than 3 parts"):
+        Example(sequence_example({}, {"frames": [[b""]] * 4}), "here")
+
+
 def test_something_else_is_no_tfrecord_file(tmp_path: Path):
     (tmp_path / "a.tfrecord").write_bytes(b"this is a text, not a record file")
     with pytest.raises(DataError, match="checksum is wrong"):

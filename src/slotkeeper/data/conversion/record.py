@@ -58,7 +58,7 @@ class WrittenVideo:
         """From JSON.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no such entry.
+            KeyError, TypeError, ValueError, OverflowError: it is no such entry.
         """
         files = tuple(
             WrittenFile(name=str(file["name"]), num_bytes=int(file["num_bytes"]), sha256=str(file["sha256"]))
@@ -115,7 +115,7 @@ def _journal_entries(path: Path) -> Iterator[WrittenVideo]:
     for line in lines:
         try:
             yield WrittenVideo.parse(json.loads(line))
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
             continue  # cut off by a kill
 
 
@@ -158,7 +158,7 @@ def read_record(folder: Path) -> tuple[str, list[WrittenVideo]] | None:
         if raw["format"] != FORMAT or raw["version"] != VERSION:
             raise ValueError("another format")
         return str(raw["name"]), [WrittenVideo.parse(video) for video in raw["videos"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path} should be the record of a converted data set, but can't be read: {error}") from error
 
 

@@ -49,9 +49,16 @@ def write_video_folder(content: VideoContent, folder: Path, place: str) -> tuple
     if truth:
         np.savez_compressed(folder / "truth.npz", **truth)  # type: ignore[arg-type]
     if content.objects or content.facts:
-        text = json.dumps({**content.facts, "objects": _described(content.objects, segments)}, allow_nan=False)
+        text = _json_text({**content.facts, "objects": _described(content.objects, segments)}, place)
         (folder / "objects.json").write_text(text + "\n", encoding="utf-8")
     return shape[0], shape[2], shape[1]
+
+
+def _json_text(described: Mapping[str, Any], place: str) -> str:
+    try:
+        return json.dumps(described, allow_nan=False)
+    except ValueError as error:
+        raise DataError(f"{place}: what it says of its objects has numbers that are not finite") from error
 
 
 def _copy(file: Path, folder: Path, place: str) -> tuple[int, int, int]:

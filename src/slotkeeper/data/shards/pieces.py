@@ -118,7 +118,7 @@ def _read_piece(folder: Path, number: int) -> Piece | None:
             videos=tuple(parse_video(video, "videos", shards, BLOCK_BYTES) for video in raw["videos"]),
             skipped=tuple((str(video_id), str(reason)) for video_id, reason in raw["skipped"]),
         )
-    except (DataError, KeyError, TypeError, ValueError):
+    except (DataError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

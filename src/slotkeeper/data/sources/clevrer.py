@@ -22,6 +22,7 @@ from slotkeeper.errors import DataError
 _Look = tuple[str, str, str]
 _FIRST_VAL, _FIRST_TEST = 10_000, 15_000
 _NUM_FRAMES = 128
+_MOST_SURE = 1e6  # scores are shares; whatever is further off is none
 
 
 class Clevrer(FolderSource):
@@ -96,6 +97,8 @@ def _proposed_masks(
     frames = raw.get("frames") if isinstance(raw, dict) else None
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames) or not frames:
         raise DataError(f"{path} has no list 'frames'")
+    if not all(isinstance(frame.get("objects") or [], list) for frame in frames):
+        raise DataError(f"{path} has a frame whose 'objects' are no list")
     height, width = _mask_size(frames, path)
     check_truth_size(str(path), _NUM_FRAMES, height, width)
     segments = np.zeros((_NUM_FRAMES, height, width), np.uint8)
@@ -118,8 +121,8 @@ def _proposed_masks(
 
 
 def _score(thing: Mapping[str, Any]) -> float:
-    score = thing.get("score", 0.0)
-    return float(score) if isinstance(score, int | float) else 0.0
+    score = thing.get("score")
+    return float(score) if isinstance(score, int | float) and -_MOST_SURE <= score <= _MOST_SURE else 0.0
 
 
 def _mask_size(frames: list[dict[str, Any]], path: Path) -> tuple[int, int]:

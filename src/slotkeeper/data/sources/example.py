@@ -6,7 +6,8 @@ of float32 or of int64. Lists stay as they are until one is asked for, so that w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,10 @@ class Example:
             both = {number: content for number, _, content in _fields(entry)}
             name = bytes(both.get(1, memoryview(b""))).decode()
             value = both.get(2, memoryview(b""))
-            self._features[name] = [part for _, _, part in _fields(value)] if is_list else [value]
+            parts: Iterable[memoryview] = (part for _, _, part in _fields(value)) if is_list else [value]
+            self._features[name] = list(islice(parts, _MAX_PARTS + 1))
+            if len(self._features[name]) > _MAX_PARTS:
+                raise ValueError(f"more than {_MAX_PARTS} parts")
             if len(self._features) > _MAX_FEATURES:
                 raise ValueError(f"more than {_MAX_FEATURES} features")
 

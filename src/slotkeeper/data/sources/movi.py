@@ -26,6 +26,8 @@ from slotkeeper.data.sources.tfrecord import Record, RecordFile
 from slotkeeper.errors import DataError
 
 _FPS = Fraction(12)
+_MOST_INSTANCES = 1000
+"""Some hundred times as many as there are; each is looked up in every list."""
 _COLOURS = ("blue", "brown", "cyan", "gray", "green", "purple", "red", "yellow")
 _CATEGORIES = (
     *("Action Figures", "Bag", "Board Games", "Bottles and Cans and Cups", "Camera", "Car Seat", "Consumer Goods"),
@@ -176,9 +178,12 @@ def _objects(example: Example, labels: dict[str, Sequence[str]], shape: tuple[in
         return []
     lengths = example.ints("instances/bboxes/ragged_row_lengths_0")
     ends = np.cumsum(lengths)
-    boxes = example.floats("instances/bboxes/ragged_flat_values").reshape(-1, 4)
+    corners = example.floats("instances/bboxes/ragged_flat_values")
     frames = example.ints("instances/bbox_frames/ragged_flat_values")
-    if lengths.size and (lengths.min() < 0 or ends[-1] != len(boxes) or len(frames) != len(boxes)):
+    if lengths.size > _MOST_INSTANCES or corners.size != 4 * frames.size:
+        return []
+    boxes = corners.reshape(-1, 4)
+    if lengths.size and (lengths.min() < 0 or lengths.max() > len(boxes) or ends[-1] != len(boxes)):
         return []
     objects = []
     for index, (length, end) in enumerate(zip(lengths, ends, strict=True)):

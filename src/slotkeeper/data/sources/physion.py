@@ -6,6 +6,7 @@ Beside `NAME_img.mp4` there may be `NAME_id.json`, run-length encoded masks of e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 
 from slotkeeper.data.image_folder import read_image
 from slotkeeper.data.sources.memory_file import MemoryFile
@@ -24,6 +26,7 @@ from slotkeeper.errors import DataError
 _FPS = Fraction(30)
 _MAX_FRAMES = 10_000
 _MAX_PICTURE_BYTES = 2**26
+_MAX_FACT_BYTES = 2**20
 
 
 class Physion(FolderSource):
@@ -73,7 +76,10 @@ def _listed_masks(path: Path) -> UInt8[np.ndarray, "t h w"]:
     check_truth_size(str(path), len(raw), *size)
     segments = np.zeros((len(raw), *size), np.uint8)
     for index in range(len(raw)):
-        for mask in raw.get(f"{index:04d}") or []:
+        masks = raw.get(f"{index:04d}") or []
+        if not isinstance(masks, list):
+            raise DataError(f"{path}, frame {index}: its masks are no list")
+        for mask in masks:
             label = mask.get("idx") if isinstance(mask, dict) else None
             if type(label) is not int or not 0 <= label < 255:
                 raise DataError(f"{path}, frame {index}: a mask has no idx from 0 to 254")
@@ -105,7 +111,7 @@ def _content_of(file: Any, path: Path) -> VideoContent:
     first = _picture(pictures[0], "_img", path)
     check_truth_size(str(path), len(names), *first.shape)
     frames = np.stack([_picture(images, "_img", path) for images in pictures])
-    colours = np.asarray(file["static"]["object_segmentation_colors"]).reshape(-1, 3)
+    colours = _few(file["static"]["object_segmentation_colors"], path).reshape(-1, 3)
     if len(colours) > 255:
         raise DataError(f"{path} has {len(colours)} objects; at most 255 are read")
     segments = np.zeros(frames.shape[:3], np.uint8)
@@ -115,16 +121,23 @@ def _content_of(file: Any, path: Path) -> VideoContent:
             raise DataError(f"{path}: the pictures of objects have another size than the frames")
         for label, colour in enumerate(colours, start=1):
             segment[(colour_of == colour).all(axis=-1)] = label
-    ids = np.asarray(file["static"]["object_ids"]).ravel().tolist()
+    ids = _few(file["static"]["object_ids"], path).ravel().tolist()
     objects = [{"id": label, "object_id": own} for label, own in enumerate(ids[: len(colours)], start=1)]
     return VideoContent(frames=iter(frames), fps=_FPS, segments=segments, objects=objects)
+
+
+def _few(stored: Any, path: Path) -> NDArray[Any]:
+    """Numbers about the objects; a file can claim any length, and be small all the same."""
+    if math.prod(stored.shape) * stored.dtype.itemsize > _MAX_FACT_BYTES:
+        raise DataError(f"{path}: what it says of its objects takes more than {_MAX_FACT_BYTES} bytes")
+    return np.asarray(stored)
 
 
 def _picture(images: Mapping[str, Any], name: str, path: Path) -> UInt8[np.ndarray, "h w 3"]:
     stored = images[name if name in images else f"{name}_cam0"]
     if getattr(stored, "external", None) or getattr(stored, "is_virtual", False) or _lies_elsewhere(stored, path):
         raise DataError(f"{path}: a picture is a link to another file, and is not read")
-    if int(np.prod(stored.shape)) > _MAX_PICTURE_BYTES:
+    if math.prod(stored.shape) * stored.dtype.itemsize > _MAX_PICTURE_BYTES:
         raise DataError(f"{path}: a picture takes more than {_MAX_PICTURE_BYTES} bytes")
     pixels: UInt8[np.ndarray, "h w 3"] = read_image(
         MemoryFile(f"{path}, {name}", np.asarray(stored[()]).astype(np.uint8).tobytes())

@@ -30,6 +30,8 @@ def decode_rle(rle: object, *, height: int, width: int) -> Bool[np.ndarray, "h w
     if rle.get("size") != [height, width]:
         raise DataError(f"a mask has the size {rle.get('size')}, but its video has [{height}, {width}]")
     counts = rle["counts"]
+    if isinstance(counts, str) and len(counts) > _MAX_LETTERS * (height * width + 1):
+        raise DataError(f"a mask of {width}x{height} pixels can't have compressed counts of {len(counts)} letters")
     runs = _compressed_runs(counts) if isinstance(counts, str) else _plain_runs(counts, height * width)
     if (runs.size and (runs.min() < 0 or runs.max() > height * width)) or int(runs.sum()) != height * width:
         raise DataError(f"a mask's runs don't fill its {width}x{height} pixels")

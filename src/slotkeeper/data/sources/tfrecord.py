@@ -18,6 +18,8 @@ from slotkeeper.errors import DataError
 
 MAX_RECORD_BYTES = 2**29
 """Longer records are refused; a video of MOVi takes some ten megabytes."""
+_MAX_RECORDS = 10**6
+"""Of one file; a packed one of a few megabytes could hold a thousand times as many empty ones."""
 _HEADER, _FOOTER = 12, 4
 _CHUNK = 2**20
 
@@ -52,6 +54,8 @@ class RecordFile:
         """
         content, index = self._from_the_start(), 0
         while header := content.read(_HEADER):
+            if index == _MAX_RECORDS:
+                raise DataError(f"{self.path} has more than {_MAX_RECORDS} records; the others are not read")
             num_bytes, offset = self._length(header, index), content.position
             if content.skip(num_bytes + _FOOTER) < num_bytes + _FOOTER:
                 raise DataError(f"{self.path}: record {index} is cut off; it should have {num_bytes} bytes")
