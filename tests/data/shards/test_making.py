@@ -19,7 +19,7 @@ from slotkeeper.cli import main
 from slotkeeper.data.folders import find_videos
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.segments import save_segments
-from slotkeeper.data.shards import making, pieces
+from slotkeeper.data.shards import finished, making, pieces
 from slotkeeper.data.shards.making import make_shards
 from slotkeeper.data.shards.tar import TarWriter
 from slotkeeper.errors import ConfigError, DataError, OutputError
@@ -111,7 +111,7 @@ def dying_after(number: int, module: object, name: str, patch: pytest.MonkeyPatc
         (TarWriter, "add", 0),
         (TarWriter, "add", 13),
         (pieces, "write_json", 2),
-        (making, "index_text", 0),
+        (finished, "index_text", 0),
     ],
 )
 def test_a_set_that_was_interrupted_is_never_taken_for_whole_and_goes_on(
