@@ -200,7 +200,6 @@ def mean_miou(segments: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean([score.video_miou for score in scores]))
 
 
-@pytest.mark.slow
 def test_rebuilding_the_packaged_networks_features_gives_masks_of_unseen_videos_that_beat_a_grid():
     config = small("slot_contrast_dino")
     corrector, decoder = changed(config.model.corrector, hidden_dim=32), config.model.decoder
