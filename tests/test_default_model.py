@@ -1,17 +1,22 @@
-"""The model that comes with the package."""
+"""The models that come with the package."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import slotkeeper
+from slotkeeper.checkpoint import list_shipped_models
 from slotkeeper.data import VideoFrame
 from slotkeeper.scenes.render import render_video
 
+FAMILIES = {"default": "plain", "clevrer": "clevrer"}
 
-def test_it_finds_most_objects_of_a_scene_it_never_saw():
-    video = render_video("plain", seed=2_000_003, num_frames=6)
-    tracker = slotkeeper.load()
+
+@pytest.mark.parametrize("name", [folder.name for folder in list_shipped_models()])
+def test_it_finds_most_objects_of_a_scene_it_never_saw(name: str):
+    video = render_video(FAMILIES[name], seed=2_000_003, num_frames=6, size=96)
+    tracker = slotkeeper.load(name)
     given = [VideoFrame(pixels=pixels, time=index / 12, index=index) for index, pixels in enumerate(video.frames)]
     frames = list(tracker.track_frames(given))
     overlaps = []

@@ -127,7 +127,7 @@ def _add_training(commands: _Commands) -> None:  # type: ignore[type-arg]
 
 def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
     evaluate = commands.add_parser("evaluate", help="score a model on videos with true masks")
-    evaluate.add_argument("model", metavar="RUN_OR_MODEL", help="a run, a model folder, or 'default'")
+    evaluate.add_argument("model", metavar="RUN_OR_MODEL", help="a run, a model folder, or one of 'slotkeeper models'")
     evaluate.add_argument("data", type=_place, metavar="DATA", help="a folder or shards of videos with masks")
     evaluate.add_argument("--json", type=_path, metavar="FILE", help="write the scores here too")
     evaluate.add_argument(
@@ -183,7 +183,12 @@ def _add_tracking(commands: _Commands) -> None:  # type: ignore[type-arg]
         help="video files, folders of frames, folders of videos, shards, or - for a stream on standard input",
     )
     track.add_argument("--list", type=_path, metavar="FILE", help="a text file with more of these, one per line")
-    track.add_argument("--model", default="default", metavar="RUN_OR_MODEL", help=f"a run or a model folder {_DEFAULT}")
+    track.add_argument(
+        "--model",
+        default="default",
+        metavar="RUN_OR_MODEL",
+        help=f"a run, a model folder, or one of 'slotkeeper models' {_DEFAULT}",
+    )
     track.add_argument("--out", type=_path, required=True, metavar="DIR", help="results, one folder per video")
     track.add_argument(
         "--start", type=_path, metavar="FILE", help="JSON with boxes, points or masks of the first frame's objects"

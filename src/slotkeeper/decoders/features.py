@@ -44,7 +44,8 @@ class FeatureDecoder(Decoder):
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:
         """Decode on the grid of `features`; nothing else of them is used."""
         batch, (rows, columns) = len(trajectory.corrected), features.grid
-        mixed, masks = self.mix(trajectory.corrected.flatten(0, 1), self.positions(features.grid))
+        slots, attention = trajectory.corrected.flatten(0, 1), trajectory.attention.flatten(0, 1)
+        mixed, masks = self.mix(slots, self.positions(features.grid), attention)
         rebuilt = rearrange(self.features(mixed).float(), "(b t) (h w) f -> b t f h w", b=batch, h=rows, w=columns)
         return Decoded(
             target="features",
@@ -56,7 +57,7 @@ class FeatureDecoder(Decoder):
 
     @abstractmethod
     def mix(
-        self, slots: Float[Tensor, "m s d"], positions: Float[Tensor, "n d"]
+        self, slots: Float[Tensor, "m s d"], positions: Float[Tensor, "n d"], attention: Float[Tensor, "m s n"]
     ) -> tuple[Float[Tensor, "m n g"], Float[Tensor, "m s n"]]:
         """Hidden values of each place, slots mixed; and the masks, in float32, that they were mixed by."""
 

@@ -52,7 +52,7 @@ class SlotMixerDecoder(FeatureDecoder):
         self.layers = nn.Sequential(*layers)
 
     def mix(
-        self, slots: Float[Tensor, "m s d"], positions: Float[Tensor, "n d"]
+        self, slots: Float[Tensor, "m s d"], positions: Float[Tensor, "n d"], attention: Float[Tensor, "m s n"]
     ) -> tuple[Float[Tensor, "m n g"], Float[Tensor, "m s n"]]:
         """Allocate slots to places, then draw each place once."""
         places, memory = positions.expand(len(slots), -1, -1), self.norm_memory(slots)
