@@ -1,6 +1,6 @@
 """How well the slots of models cover the foreground of videos whose truth is a single mask.
 
-python benchmarks/foreground.py DATA RUN_OR_MODEL [RUN_OR_MODEL ...]
+python -m benchmarks.foreground DATA RUN_OR_MODEL [RUN_OR_MODEL ...]
 
 For each video: IoU of the foreground with the set of slots, one set for the whole video, that fits it best
 (`slotkeeper.metrics.overlap.best_set_iou`). Slots give soft masks, resized bilinearly to the truth's size, then argmax.
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+from benchmarks.grid import grid_segments
 from slotkeeper.build import LoadedModel, load_model
 from slotkeeper.data import find_videos, iterate_videos
 from slotkeeper.masks import segments_from_masks
@@ -51,14 +52,9 @@ def middle_box(shape: tuple[int, ...]) -> Segments:
     return box
 
 
-def grid(shape: tuple[int, ...], num_cells: int) -> Segments:
-    """Cells of about equal size, in two rows where there are more than three."""
-    _, height, width = shape
-    num_rows = 1 if num_cells <= 3 else 2
-    num_columns = num_cells // num_rows
-    rows = np.arange(height) * num_rows // height
-    columns = np.arange(width) * num_columns // width
-    return np.broadcast_to(rows[:, None] * num_columns + columns, shape)
+def grid_of(clip: Clip, num_blocks: int) -> Segments:
+    assert clip.segments is not None
+    return grid_segments(clip.segments.shape[1], tuple(clip.segments.shape[-2:]), num_blocks).astype(np.int64)
 
 
 def main() -> None:
@@ -72,9 +68,7 @@ def main() -> None:
         report(name, parsed.data, model.config.data.size, lambda clip, model=model: slots_of(model, clip))
     truth_size = (8, 8)  # the frames are not looked at
     report("box in the middle", parsed.data, truth_size, lambda clip: middle_box(tuple(clip.segments.shape[1:])))
-    report(
-        f"grid of {num_slots}", parsed.data, truth_size, lambda clip: grid(tuple(clip.segments.shape[1:]), num_slots)
-    )
+    report(f"grid of {num_slots}", parsed.data, truth_size, lambda clip: grid_of(clip, num_slots))
 
 
 def report(name: str, data: str, size: tuple[int, int], segment: Callable[[Clip], Segments]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from color_model import BLUE, GREEN, RED, WHITE, YELLOW, draw_squares
-from grid_baseline import grid_segments
+from benchmarks.grid import grid_segments
 from torch import Tensor
 from weight_counts import linear, norm
 

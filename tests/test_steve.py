@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from grid_baseline import grid_segments
+from benchmarks.grid import grid_segments
 from torch import Tensor
 from weight_counts import convolution, linear, norm
 

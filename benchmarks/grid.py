@@ -1,6 +1,6 @@
 """Scores of a rule that sees nothing: each frame is cut into as many equal blocks as there are slots.
 
-    python tests/support/grid_baseline.py FOLDER NUM_SLOTS
+    python -m benchmarks.grid FOLDER NUM_SLOTS
 
 FOLDER holds videos with masks, as `NAME/masks.npz`.
 """
