@@ -63,3 +63,5 @@ def test_sizes_that_doublings_cannot_reach_are_refused():
         decoded(BroadcastDecoder(slot_dim=8, num_doublings=4), (16, 24))
     with pytest.raises(ConfigError, match=r"decoder\.num_doublings must lie between 1 and 4, got 5"):
         BroadcastDecoder(slot_dim=8, num_doublings=5)
+    with pytest.raises(ConfigError, match=r"decoder\.num_layers must be at least 1, got 0"):
+        LightBroadcastDecoder(slot_dim=8, num_layers=0)

@@ -99,6 +99,8 @@ class LightBroadcastDecoder(GridDecoder):
 
     def __init__(self, *, slot_dim: int, width: int = 128, num_layers: int = 3, target: Rebuilt = "frames"):
         super().__init__(slot_dim=slot_dim, target=target)
+        if num_layers < 1:
+            raise ConfigError(f"decoder.num_layers must be at least 1, got {num_layers}")
         layers: list[nn.Module] = []
         for index in range(num_layers):
             layers += [nn.Conv2d(slot_dim if index == 0 else width, width, 1), nn.GELU()]
