@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from color_model import BLUE, GREEN, RED, WHITE, YELLOW, draw_squares
 from benchmarks.grid import grid_segments
+from color_model import BLUE, GREEN, RED, WHITE, YELLOW, draw_squares
 from torch import Tensor
 from weight_counts import linear, norm
 
