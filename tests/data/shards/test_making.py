@@ -160,7 +160,7 @@ def test_a_full_disk_is_one_sentence_and_the_command_goes_on(source, whole, tmp_
 def interrupted(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All shards are there, the index isn't."""
     with monkeypatch.context() as patch:
-        dying_after(0, making, "_write_index", patch)
+        dying_after(0, making, "write_index", patch)
         killed(lambda: pack(source, out))
 
 
