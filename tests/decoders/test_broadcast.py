@@ -65,3 +65,9 @@ def test_sizes_that_doublings_cannot_reach_are_refused():
         BroadcastDecoder(slot_dim=8, num_doublings=5)
     with pytest.raises(ConfigError, match=r"decoder\.num_layers must be at least 1, got 0"):
         LightBroadcastDecoder(slot_dim=8, num_layers=0)
+
+
+@pytest.mark.parametrize("decoder", [BroadcastDecoder, LightBroadcastDecoder])
+def test_a_decoder_without_width_is_refused(decoder: type[BroadcastDecoder | LightBroadcastDecoder]):
+    with pytest.raises(ConfigError, match=r"decoder\.width must be at least 1, got 0"):
+        decoder(slot_dim=8, width=0)

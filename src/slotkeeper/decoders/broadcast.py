@@ -70,6 +70,7 @@ class BroadcastDecoder(GridDecoder):
 
     def __init__(self, *, slot_dim: int, width: int = 64, num_doublings: int = 3, target: Rebuilt = "frames"):
         super().__init__(slot_dim=slot_dim, target=target)
+        _require_one(width=width)
         if not 1 <= num_doublings <= _NUM_LAYERS:
             raise ConfigError(f"decoder.num_doublings must lie between 1 and {_NUM_LAYERS}, got {num_doublings}")
         self.reduction = 2**num_doublings
@@ -99,8 +100,7 @@ class LightBroadcastDecoder(GridDecoder):
 
     def __init__(self, *, slot_dim: int, width: int = 128, num_layers: int = 3, target: Rebuilt = "frames"):
         super().__init__(slot_dim=slot_dim, target=target)
-        if num_layers < 1:
-            raise ConfigError(f"decoder.num_layers must be at least 1, got {num_layers}")
+        _require_one(width=width, num_layers=num_layers)
         layers: list[nn.Module] = []
         for index in range(num_layers):
             layers += [nn.Conv2d(slot_dim if index == 0 else width, width, 1), nn.GELU()]
@@ -114,3 +114,9 @@ class LightBroadcastDecoder(GridDecoder):
         """Each cell of the grid draws its own patch."""
         drawn: Tensor = self.layers(placed)
         return drawn
+
+
+def _require_one(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ConfigError(f"decoder.{name} must be at least 1, got {number}")
