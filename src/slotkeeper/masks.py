@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from slotkeeper.nn.mixing import squared_errors
 from slotkeeper.types import Decoded
 
 _CHUNK_VALUES = 1 << 24
@@ -47,7 +48,7 @@ def responsibilities(
     The posterior of a spatial mixture (N-EM, arXiv 1708.03498, equation 3): the masks are the prior, and each slot's
     picture is the mean of a normal distribution with the standard deviation `sigma` in RGB of [0, 1].
     """
-    errors = (pictures - frames[:, :, None]).square().sum(dim=3)
+    errors = squared_errors(pictures, frames)
     posterior: Tensor = (masks.log() - 0.5 * errors / sigma**2).softmax(dim=2)
     return posterior
 

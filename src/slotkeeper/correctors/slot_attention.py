@@ -12,6 +12,7 @@ from torch.nn import functional
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import MAX_ITERATIONS, Corrector
 from slotkeeper.nn.blocks import mlp
+from slotkeeper.nn.competition import compete, contest
 from slotkeeper.nn.places import coasted, followed, log_density, log_familiarity, remembered
 from slotkeeper.nn.positions import round_grid
 from slotkeeper.noise import VideoNoise
@@ -83,11 +84,13 @@ class SlotAttention(Corrector):
         self.mlp = nn.Sequential(nn.LayerNorm(slot_dim), mlp(slot_dim, hidden_dim, slot_dim)) if has_mlp else None
 
     def prepare(self, features: Features) -> Features:
-        """Normalised tokens, and the mean colour under each."""
+        """Normalised tokens, in autocast's precision where there is one, and the mean colour under each."""
         colors = functional.adaptive_avg_pool2d(features.colors.flatten(0, 1).float(), features.grid)
+        tokens = self.norm_tokens(features.tokens)
+        device = tokens.device.type
         return replace(
             features,
-            tokens=self.norm_tokens(features.tokens),
+            tokens=tokens.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else tokens,
             colors=colors.unflatten(0, features.colors.shape[:2]),
         )
 
@@ -95,39 +98,33 @@ class SlotAttention(Corrector):
         self, slots: PlacedSlots, frame: Features, *, is_first: bool, noise: VideoNoise | None = None
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
         """Iterate; see the class. Nothing is drawn."""
-        tokens = frame.tokens[:, 0]
-        basis = round_grid(*frame.grid, tokens.device)
+        basis = round_grid(*frame.grid, frame.tokens.device)
         colors = frame.colors[:, 0].flatten(2).transpose(1, 2)
         vectors, places = slots.slots, slots.places
         if places is not None and not is_first:
             places = coasted(places)
         expected = places
         familiarity = None if places is None else self.familiarity(places, colors)
-        probe = self.probe()
-        for _ in range(self.num_iterations_first if is_first else self.num_iterations_next):
-            logits = ((self.norm_slots(vectors) @ probe) @ tokens.transpose(1, 2)).float()
-            if places is not None and familiarity is not None:
-                logits = logits + self.expect(places, basis, familiarity)
-            attention = logits.softmax(dim=1)
-            read = (attention.to(tokens.dtype) @ tokens).float() / (attention.sum(-1, keepdim=True) + self.epsilon)
-            vectors = self.update(self.value(read).flatten(0, 1), vectors.flatten(0, 1)).view_as(vectors)
-            if self.mlp is not None:
-                vectors = vectors + self.mlp(vectors)
-            if places is not None:
-                places = followed(places, attention.detach(), basis)
+        contested = contest(frame.tokens[:, 0])
+        with torch.autocast(vectors.device.type, enabled=False):
+            # (W_q s) . (W_k x) = s . (W_q^T W_k) x, and the weighted mean of W_v x is W_v times that of x: so no token
+            # needs a key or a value, which saves most of the work where tokens outnumber slots.
+            vectors, probe = vectors.float(), self.scale * (self.query.weight.T @ self.key.weight)
+            for _ in range(self.num_iterations_first if is_first else self.num_iterations_next):
+                expectation = None
+                if places is not None and familiarity is not None:
+                    expectation = self.expect(places, basis, familiarity)
+                read, attention = compete(
+                    self.norm_slots(vectors) @ probe, contested, expectation, epsilon=self.epsilon
+                )
+                vectors = self.update(self.value(read).flatten(0, 1), vectors.flatten(0, 1)).view_as(vectors)
+                if self.mlp is not None:
+                    vectors = vectors + self.mlp(vectors)
+                if places is not None:
+                    places = followed(places, attention.detach(), basis)
         if expected is not None and places is not None:
             places = remembered(expected, places, attention.detach(), colors)
         return PlacedSlots(slots=vectors, places=places), attention
-
-    def probe(self) -> Float[Tensor, "d e"]:
-        """Queries and keys as one map from slots to what they look for in tokens, scale included.
-
-        (W_q s) . (W_k x) = s . (W_q^T W_k) x, and the weighted mean of W_v x is W_v times that of x: so no token needs
-        a key or a value, which saves most of the work where tokens outnumber slots.
-        """
-        with torch.autocast(self.query.weight.device.type, enabled=False):
-            probe: Tensor = self.scale * (self.query.weight.T @ self.key.weight)
-        return probe
 
     def familiarity(self, places: Places, colors: Float[Tensor, "b n 3"]) -> Float[Tensor, "b s _"]:
         """What logits lose by strange colours, the same in all iterations on a frame; minus infinity for free slots."""

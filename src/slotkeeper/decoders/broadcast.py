@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
 from slotkeeper.nn.frame_size import require_multiples
+from slotkeeper.nn.mixing import mixed
 from slotkeeper.nn.positions import position_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
@@ -49,8 +50,7 @@ class GridDecoder(Decoder):
         if self.target == "frames":
             pictures = pictures + 0.5
         masks = logits.softmax(dim=2)
-        mixed = (masks[:, :, :, None] * pictures).sum(dim=2)
-        return Decoded(reconstruction=mixed, pictures=pictures, masks=masks, target=self.target)
+        return Decoded(reconstruction=mixed(masks, pictures), pictures=pictures, masks=masks, target=self.target)
 
     @abstractmethod
     def draw(self, placed: Float[Tensor, "m d gh gw"]) -> Float[Tensor, "m e h w"]:

@@ -11,9 +11,22 @@ from torch.nn import functional
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
 from slotkeeper.nn.blocks import mlp
+from slotkeeper.nn.enlarging import enlarged
+from slotkeeper.nn.mixing import mixed
 from slotkeeper.nn.positions import quadratic_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
+_TERMS = torch.tensor(
+    (
+        (1, 0, 0, 0, 0, 0),
+        (3, 2, 0, 0, 0, 0),
+        (4, 0, 2, 0, 0, 0),
+        (5, 9, 0, 8, 0, 0),
+        (6, 10, 11, 0, 8, 0),
+        (7, 0, 12, 0, 0, 8),
+    )
+)
+"""Which term stands where in `centred_basis`."""
 _DARK = 0.2
 """Where objects' colours start: unlike most floors, so that the floor falls to the background from the first step."""
 
@@ -67,19 +80,26 @@ class LayeredDecoder(Decoder):
         pictures = self.paint_objects(slots[:, :, split:], masks[:, :, split:])
         if split:
             pictures = torch.cat((self.paint_background(slots[:, :, :split], size), pictures), dim=2)
-        reconstruction = (masks[:, :, :, None] * pictures).sum(dim=2)
-        return Decoded(reconstruction=reconstruction, pictures=pictures, masks=masks)
+        return Decoded(reconstruction=mixed(masks, pictures), pictures=pictures, masks=masks)
 
     def draw_masks(self, trajectory: SlotTrajectory, features: Features) -> Float[Tensor, "b t s h w"]:
         """Mask logits in float32; a slot that pays no attention at all, as free ones do, draws nothing."""
         assert features.pixels is not None
         queries = self.query(trajectory.corrected)
-        logits = einsum(queries[..., :-1], features.pixels, "b t s e, b t e h w -> b t s h w") * self.scale
-        logits = logits.float() + queries[..., -1, None, None].float()
+        # Pixels first: their gradient then lies in memory as the encoder's convolutions want it.
+        pixels = rearrange(features.pixels, "b t e h w -> (b t) (h w) e")
+        wanted = rearrange(self.scale * queries[..., :-1], "b t s e -> (b t) e s")
+        logits = (
+            (pixels @ wanted.to(pixels.dtype))
+            .transpose(1, 2)
+            .float()
+            .reshape(*queries.shape[:3], *features.pixels.shape[-2:])
+        )
+        logits = logits + queries[..., -1, None, None].float()
         looks = rearrange(
             trajectory.attention.float().clamp_min(1e-4).log(), "b t s (h w) -> (b t) s h w", h=features.grid[0]
         )
-        looks = functional.interpolate(looks, logits.shape[-2:], mode="bilinear", align_corners=False)
+        looks = enlarged(looks, logits.shape[-2:])
         logits = logits + self.attention_weight * looks.view_as(logits)
         if self.is_test_smooth and not self.training:
             logits = smoothed(logits.flatten(0, 1)).view_as(logits)
@@ -97,21 +117,24 @@ class LayeredDecoder(Decoder):
         local = rearrange(self.colors(slots).float(), "b t s (c k) -> b t s c k", c=3)
         coefficients = local @ centred_basis(masks.detach(), basis)
         colors: Tensor = _DARK + einsum(coefficients, basis, "b t s c k, h w k -> b t s c h w")
-        return colors.clamp(0, 1)
+        return functional.hardtanh(colors, 0, 1)  # a clamp whose gradient is one operation
 
     def paint_background(self, slots: Float[Tensor, "b t s d"], size: tuple[int, int]) -> Float[Tensor, "b t s 3 h w"]:
         """The background's picture: a bilinear grid of colours."""
         assert self.background is not None
         batch, time = slots.shape[:2]
         grids = rearrange(self.background(slots).float(), "b t s (c h w) -> (b t s) c h w", c=3, h=self.background_grid)
-        pictures = 0.5 + functional.interpolate(grids, size, mode="bilinear", align_corners=False)
+        pictures = 0.5 + enlarged(grids, size)
         return rearrange(pictures, "(b t s) c h w -> b t s c h w", b=batch, t=time)
 
 
 def smoothed(logits: Float[Tensor, "n s h w"]) -> Float[Tensor, "n s h w"]:
     """Means over 3 x 3 pixels with the weights of two means over 2 x 2; borders are repeated."""
-    padded = functional.pad(logits, (1, 1, 1, 1), mode="replicate")
-    return functional.avg_pool2d(functional.avg_pool2d(padded, 2, stride=1), 2, stride=1)
+    sums = functional.pad(logits, (1, 1, 1, 1), mode="replicate")
+    for _ in range(2):
+        sums = sums[:, :, 1:] + sums[:, :, :-1]
+        sums = sums[..., 1:] + sums[..., :-1]
+    return sums / 16
 
 
 def centred_basis(
@@ -119,20 +142,30 @@ def centred_basis(
 ) -> Float[Tensor, "b t s 6 6"]:
     """The matrix that turns monomials of (x, y) into monomials of ((x - centre) / spread), one for each mask.
 
+    With centre (x, y), s = 1 / spread, u = x s and v = y s its rows are 1; -u, s; -v, 0, s; u², -2us, 0, s²; uv, -vs,
+    -us, 0, s²; and v², 0, -2vs, 0, 0, s².
+
     `basis` holds 1, x, y, x², xy, y² at each pixel, x and y in [-1, 1]. The spread is the mask's root mean square
     distance from its centre, at least `smallest`.
     """
     weights = masks / masks.sum(dim=(-2, -1), keepdim=True).clamp_min(1e-6)
     moments = einsum(weights, basis, "b t s h w, h w k -> b t s k")
     _, x, y, xx, _, yy = moments.unbind(-1)
-    spread = (xx - x**2 + yy - y**2).clamp_min(smallest**2).sqrt()
-    zero, one, scale = torch.zeros_like(x), torch.ones_like(x), 1 / spread
-    rows = (
-        (one, zero, zero, zero, zero, zero),
-        (-x * scale, scale, zero, zero, zero, zero),
-        (-y * scale, zero, scale, zero, zero, zero),
-        (x**2 * scale**2, -2 * x * scale**2, zero, scale**2, zero, zero),
-        (x * y * scale**2, -y * scale**2, -x * scale**2, zero, scale**2, zero),
-        (y**2 * scale**2, zero, -2 * y * scale**2, zero, zero, scale**2),
+    scale = (xx - x**2 + yy - y**2).clamp_min(smallest**2).rsqrt()
+    u, v, zero = x * scale, y * scale, torch.zeros_like(x)
+    terms = (
+        zero,
+        zero + 1,
+        scale,
+        -u,
+        -v,
+        u**2,
+        u * v,
+        v**2,
+        scale**2,
+        -2 * u * scale,
+        -v * scale,
+        -u * scale,
+        -2 * v * scale,
     )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    return torch.stack(terms, dim=-1)[..., _TERMS.to(x.device)]

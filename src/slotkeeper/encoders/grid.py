@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Encoder
-from slotkeeper.nn.blocks import mlp
+from slotkeeper.nn.blocks import Convolution, mlp
 from slotkeeper.nn.frame_size import require_multiples
 from slotkeeper.nn.positions import position_grid, quadratic_grid
 from slotkeeper.types import EncoderState, Features
@@ -38,18 +38,18 @@ class GridEncoder(Encoder):
             raise ConfigError(f"encoder.pixel_dim can't be negative, got {pixel_dim}")
         self.feature_dim = feature_dim
         self.pixel_dim = pixel_dim
-        self.fine = nn.Conv2d(3, width // 4, 3, padding=1)
-        self.middle = nn.Conv2d(width // 4, width // 2, 4, stride=2, padding=1)
-        self.coarse = nn.Conv2d(width // 2, width, 4, stride=2, padding=1)
+        self.fine = Convolution(3, width // 4, 3, padding=1)
+        self.middle = Convolution(width // 4, width // 2, 4, stride=2, padding=1)
+        self.coarse = Convolution(width // 2, width, 4, stride=2, padding=1)
         self.blocks = make_blocks()
         self.positions = nn.Linear(2, width)
         self.norm = nn.LayerNorm(width)
         self.head = mlp(width, 2 * feature_dim, feature_dim)
         if pixel_dim:
-            self.pixel_coarse = nn.Conv2d(width, pixel_dim, 1)
-            self.pixel_fine = nn.Conv2d(width // 4, pixel_dim, 3, padding=1)
+            self.pixel_coarse = Convolution(width, pixel_dim, 1)
+            self.pixel_fine = Convolution(width // 4, pixel_dim, 3, padding=1)
             self.pixel_positions = nn.Linear(6, pixel_dim)
-            self.pixel_mix = nn.Conv2d(pixel_dim, pixel_dim, 1)
+            self.pixel_mix = Convolution(pixel_dim, pixel_dim, 1)
 
     @abstractmethod
     def process(
@@ -91,8 +91,8 @@ class GridEncoder(Encoder):
         wide = functional.interpolate(self.pixel_coarse(coarse), (height, width), mode="bilinear", align_corners=False)
         basis = quadratic_grid(height, width, fine.device)
         mixed = self.pixel_mix(functional.gelu(wide + self.pixel_fine(fine)))
-        embedded: Tensor = mixed + self.pixel_positions(basis).permute(2, 0, 1)
-        return rearrange(embedded, "(b t) e h w -> b t e h w", b=batch)
+        embedded: Tensor = mixed.permute(0, 2, 3, 1) + self.pixel_positions(basis)  # sums over channels first are slow
+        return rearrange(embedded, "(b t) h w e -> b t e h w", b=batch)
 
 
 def require_at_least(name: str, value: int, least: int) -> None:

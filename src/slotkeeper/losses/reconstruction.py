@@ -8,6 +8,7 @@ from torch.nn import AvgPool2d
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Loss
+from slotkeeper.nn.mixing import squared_errors
 from slotkeeper.types import Clip, VideoOutput
 
 
@@ -35,7 +36,7 @@ class ExpectedError(Loss):
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time, colours and pixels."""
-        errors = (output.decoded.drawn - clip.frames[:, :, None]).square().mean(dim=3)
+        errors = squared_errors(output.decoded.drawn, clip.frames) / clip.frames.shape[2]
         return (output.decoded.masks * errors).sum(dim=2).mean()
 
 
@@ -66,7 +67,7 @@ class MixtureLikelihood(Loss):
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and pixels."""
-        errors = (output.decoded.drawn - clip.frames[:, :, None]).square().sum(dim=3)
+        errors = squared_errors(output.decoded.drawn, clip.frames)
         variance: Tensor | float = self.variance
         if self.edge_tolerance:
             variance = self.variance + self.edge_tolerance * local_variance(clip.frames)[:, :, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -63,11 +64,13 @@ class TransformerPredictor(Predictor):
         noise: VideoNoise | None = None,
     ) -> Float[Tensor, "b s d"]:
         """Let the slots of each video exchange what moves."""
-        if self.norm == "post":
-            slots = self.norm_attention(slots + self._exchanged(slots))
-        else:
-            slots = slots + self._exchanged(self.norm_attention(slots))
-        predicted: Tensor = self.norm_output(slots + self.mlp(slots))
+        with torch.autocast(slots.device.type, enabled=False):  # a few slots gain nothing from bf16
+            slots = slots.float()
+            if self.norm == "post":
+                slots = self.norm_attention(slots + self._exchanged(slots))
+            else:
+                slots = slots + self._exchanged(self.norm_attention(slots))
+            predicted: Tensor = self.norm_output(slots + self.mlp(slots))
         return predicted
 
     def _exchanged(self, slots: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
