@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from slotkeeper.nn.blocks import Convolution, GroupNorm
+from slotkeeper.nn.blocks import Convolution, GroupNorm, TransposedConvolution
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -29,3 +29,18 @@ def test_groups_are_normalised_in_float32_whatever_comes() -> None:
     norm, picture = GroupNorm(4, 8), torch.randn(2, 8, 5, 5).bfloat16()
     assert norm(picture).dtype == torch.float32
     assert torch.allclose(norm(picture), nn.functional.group_norm(picture.float(), 4), atol=1e-5)
+
+
+def test_a_transposed_convolution_has_the_values_and_gradients_of_pytorchs() -> None:
+    torch.manual_seed(0)
+    settings = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+    ours, plain = TransposedConvolution(3, 4, **settings), nn.ConvTranspose2d(3, 4, **settings)  # type: ignore[arg-type]
+    plain.load_state_dict(ours.state_dict())
+    picture = torch.randn(2, 3, 6, 5)
+    for layer in (ours, plain):
+        layer(picture).square().sum().backward()
+    assert torch.allclose(ours(picture), plain(picture), atol=1e-6)
+    for parameter, expected in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert parameter.grad is not None
+        assert expected.grad is not None
+        assert torch.allclose(parameter.grad, expected.grad, rtol=1e-4, atol=1e-4)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
+from slotkeeper.nn.blocks import TransposedConvolution
 from slotkeeper.nn.frame_size import require_multiples
 from slotkeeper.nn.mixing import mixed
 from slotkeeper.nn.positions import position_grid
@@ -78,7 +79,7 @@ class BroadcastDecoder(GridDecoder):
         for index in range(_NUM_LAYERS):
             input_width = slot_dim if index == 0 else width
             if index < num_doublings:
-                layers.append(nn.ConvTranspose2d(input_width, width, 5, stride=2, padding=2, output_padding=1))
+                layers.append(TransposedConvolution(input_width, width, 5, stride=2, padding=2, output_padding=1))
             else:
                 layers.append(nn.Conv2d(input_width, width, 5, padding=2))
             layers.append(nn.ReLU())
