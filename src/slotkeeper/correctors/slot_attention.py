@@ -98,30 +98,34 @@ class SlotAttention(Corrector):
         self, slots: PlacedSlots, frame: Features, *, is_first: bool, noise: VideoNoise | None = None
     ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
         """Iterate; see the class. Nothing is drawn."""
+        with torch.autocast(slots.slots.device.type, enabled=False):
+            return self._iterated(slots, frame, is_first=is_first)
+
+    def _iterated(
+        self, slots: PlacedSlots, frame: Features, *, is_first: bool
+    ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
+        """In float32, but for the products with tokens: a few slots gain nothing from less."""
         basis = round_grid(*frame.grid, frame.tokens.device)
         colors = frame.colors[:, 0].flatten(2).transpose(1, 2)
-        vectors, places = slots.slots, slots.places
+        vectors, places = slots.slots.float(), slots.places
         if places is not None and not is_first:
             places = coasted(places)
         expected = places
         familiarity = None if places is None else self.familiarity(places, colors)
         contested = contest(frame.tokens[:, 0])
-        with torch.autocast(vectors.device.type, enabled=False):
-            # (W_q s) . (W_k x) = s . (W_q^T W_k) x, and the weighted mean of W_v x is W_v times that of x: so no token
-            # needs a key or a value, which saves most of the work where tokens outnumber slots.
-            vectors, probe = vectors.float(), self.scale * (self.query.weight.T @ self.key.weight)
-            for _ in range(self.num_iterations_first if is_first else self.num_iterations_next):
-                expectation = None
-                if places is not None and familiarity is not None:
-                    expectation = self.expect(places, basis, familiarity)
-                read, attention = compete(
-                    self.norm_slots(vectors) @ probe, contested, expectation, epsilon=self.epsilon
-                )
-                vectors = self.update(self.value(read).flatten(0, 1), vectors.flatten(0, 1)).view_as(vectors)
-                if self.mlp is not None:
-                    vectors = vectors + self.mlp(vectors)
-                if places is not None:
-                    places = followed(places, attention.detach(), basis)
+        # (W_q s) . (W_k x) = s . (W_q^T W_k) x, and the weighted mean of W_v x is W_v times that of x: so no token
+        # needs a key or a value, which saves most of the work where tokens outnumber slots.
+        probe = self.scale * (self.query.weight.T @ self.key.weight)
+        for _ in range(self.num_iterations_first if is_first else self.num_iterations_next):
+            expectation = None
+            if places is not None and familiarity is not None:
+                expectation = self.expect(places, basis, familiarity)
+            read, attention = compete(self.norm_slots(vectors) @ probe, contested, expectation, epsilon=self.epsilon)
+            vectors = self.update(self.value(read).flatten(0, 1), vectors.flatten(0, 1)).view_as(vectors)
+            if self.mlp is not None:
+                vectors = vectors + self.mlp(vectors)
+            if places is not None:
+                places = followed(places, attention.detach(), basis)
         if expected is not None and places is not None:
             places = remembered(expected, places, attention.detach(), colors)
         return PlacedSlots(slots=vectors, places=places), attention

@@ -85,28 +85,22 @@ class LayeredDecoder(Decoder):
     def draw_masks(self, trajectory: SlotTrajectory, features: Features) -> Float[Tensor, "b t s h w"]:
         """Mask logits in float32; a slot that pays no attention at all, as free ones do, draws nothing."""
         assert features.pixels is not None
+        size, attention = (features.pixels.shape[-2], features.pixels.shape[-1]), trajectory.attention
         queries = self.query(trajectory.corrected)
         # Pixels first: their gradient then lies in memory as the encoder's convolutions want it.
         pixels = rearrange(features.pixels, "b t e h w -> (b t) (h w) e")
         wanted = rearrange(self.scale * queries[..., :-1], "b t s e -> (b t) e s")
-        logits = (
-            (pixels @ wanted.to(pixels.dtype))
-            .transpose(1, 2)
-            .float()
-            .reshape(*queries.shape[:3], *features.pixels.shape[-2:])
-        )
-        logits = logits + queries[..., -1, None, None].float()
-        looks = rearrange(
-            trajectory.attention.float().clamp_min(1e-4).log(), "b t s (h w) -> (b t) s h w", h=features.grid[0]
-        )
-        looks = enlarged(looks, logits.shape[-2:])
-        logits = logits + self.attention_weight * looks.view_as(logits)
+        logits = (pixels @ wanted.to(pixels.dtype)).transpose(1, 2).float().reshape(*attention.shape[:3], *size)
+        looks = self.attention_weight * attention.float().clamp_min(1e-4).log()
+        looks = enlarged(rearrange(looks, "b t s (h w) -> (b t) s h w", h=features.grid[0]), size)
+        logits = logits + looks.view_as(logits)
         if self.is_test_smooth and not self.training:
             logits = smoothed(logits.flatten(0, 1)).view_as(logits)
-        head_start = torch.zeros(logits.shape[2], 1, 1, device=logits.device)
+        head_start = torch.zeros(logits.shape[2], device=logits.device)
         head_start[: self.num_background] = self.background_bias if self.training else self.test_background_bias
-        is_idle = (trajectory.attention.detach().sum(-1) == 0)[..., None, None]
-        started: Tensor = (logits + head_start).masked_fill(is_idle, float("-inf"))
+        is_idle = attention.detach().sum(-1) == 0
+        everywhere = (queries[..., -1].float() + head_start).masked_fill(is_idle, float("-inf"))
+        started: Tensor = logits + everywhere[..., None, None]
         return started
 
     def paint_objects(

@@ -125,7 +125,7 @@ class FirstFrameInitializer(Initializer):
             points.append(_middle(region, positions))
             is_new.append(strength > self.threshold)
             share = region.to(remaining)
-            ring = functional.max_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0] - share
+            ring = (functional.avg_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0] > 0).to(share) - share
             remaining = remaining * (1 - share - (1 - _RING) * ring)
         return torch.stack(points, 1), torch.stack(is_new, 1)
 
@@ -142,6 +142,8 @@ class FirstFrameInitializer(Initializer):
             longest, slot = idle.max(dim=1)
             is_chosen = functional.one_hot(slot, self.num_slots).bool()
             is_chosen = is_chosen & (is_new & (longest >= self.forget_after))[:, None]
+        if not is_chosen.any():
+            return placed
         newcomer = self._slots_at(point[:, None], frame).to(placed.slots)
         return replace(
             placed,
@@ -151,14 +153,14 @@ class FirstFrameInitializer(Initializer):
 
     def stand_out(self, colors: Float[Tensor, "b 3 y x"]) -> tuple[Float[Tensor, "b 6 y x"], Float[Tensor, "b y x"]]:
         """Weighted colours and directions, and their squared distance from those of the frame's median colour."""
-        cells = colors.permute(0, 2, 3, 1)
-        median = cells.flatten(1, 2).median(dim=1).values[:, None, None]
-        shades, background = (weighted_colors(c, self.hue_weight, self.color_weight) for c in (cells, median))
-        striking = (shades - background).square().sum(-1)
+        colors = colors.contiguous()
+        median = colors.flatten(2).median(dim=2).values[..., None, None]
+        shades, background = (weighted_colors(c, self.hue_weight, self.color_weight, dim=1) for c in (colors, median))
+        striking = (shades - background).square().sum(1)
         if self.is_relative:
             contrast = striking.flatten(1).quantile(0.99, dim=1)[:, None, None].clamp_min(_LEAST_CONTRAST)
-            shades, striking = shades / contrast[..., None].sqrt(), striking / contrast
-        return shades.permute(0, 3, 1, 2), striking
+            shades, striking = shades / contrast[:, None].sqrt(), striking / contrast
+        return shades, striking
 
     def _newcomer(
         self, frame: Features, attention: Float[Tensor, "b s n"]
@@ -188,10 +190,13 @@ def connected(shades: Float[Tensor, "b c y x"], stands_out: Bool[Tensor, "b y x"
     """
     links = [((shifted(shades, side, float("inf")) - shades).square().sum(1) < link) & stands_out for side in _SIDES]
     numbers = torch.arange(1, stands_out[0].numel() + 1, device=shades.device, dtype=torch.float32)
-    labels = numbers.view_as(stands_out[0]) * stands_out
+    padded = functional.pad(numbers.view_as(stands_out[0]) * stands_out, (1, 1, 1, 1))
+    height, width = stands_out.shape[-2:]
+    labels = padded[:, 1:-1, 1:-1]
+    neighbours = [padded[:, 1 - y : 1 - y + height, 1 - x : 1 - x + width] for y, x in _SIDES]
     for _ in range(_NUM_SWEEPS):
-        for side, linked in zip(_SIDES, links, strict=True):
-            labels = torch.maximum(labels, shifted(labels[:, None], side, 0.0)[:, 0] * linked)
+        for neighbour, linked in zip(neighbours, links, strict=True):
+            torch.maximum(labels, neighbour * linked, out=labels)
     return labels.long()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import AvgPool2d
@@ -68,11 +69,10 @@ class MixtureLikelihood(Loss):
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and pixels."""
         errors = squared_errors(output.decoded.drawn, clip.frames)
-        variance: Tensor | float = self.variance
+        log_masks = output.decoded.masks.clamp_min(1e-6).log()
         if self.edge_tolerance:
-            variance = self.variance + self.edge_tolerance * local_variance(clip.frames)[:, :, None]
-        log_terms = output.decoded.masks.clamp_min(1e-6).log() - 0.5 * errors / variance
-        return -log_terms.logsumexp(dim=2).mean()
+            errors = errors / (1 + self.edge_tolerance / self.variance * local_variance(clip.frames)[:, :, None])
+        return -torch.sub(log_masks, errors, alpha=0.5 / self.variance).logsumexp(dim=2).mean()
 
 
 def local_variance(frames: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T H W"]:

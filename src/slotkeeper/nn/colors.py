@@ -13,14 +13,15 @@ _DARKEST = 0.1
 
 
 def weighted_colors(
-    colors: Float[Tensor, "*shape 3"], hue_weight: float, color_weight: float
-) -> Float[Tensor, "*shape 6"]:
+    colors: Float[Tensor, "*shape"], hue_weight: float, color_weight: float, *, dim: int = -1
+) -> Float[Tensor, "*twice"]:
     """Points whose squared distance is the weighted sum of those of the colours' directions and of the colours.
 
-    A direction, c / |c|, hardly changes with shading.
+    A direction, c / |c|, hardly changes with shading. dim: the axis of R, G and B, which becomes one of six.
     """
-    directions = colors / (colors.norm(dim=-1, keepdim=True) + _DARKEST)
-    return torch.cat((directions * hue_weight**0.5, colors * color_weight**0.5), dim=-1)
+    lengths = colors.square().sum(dim, keepdim=True).sqrt()  # PyTorch's norm is many times slower over other axes
+    directions = colors / (lengths + _DARKEST)
+    return torch.cat((directions * hue_weight**0.5, colors * color_weight**0.5), dim=dim)
 
 
 def flow_colors(flow: Float[Tensor, "b t 2 h w"], full_speed: float) -> Float[Tensor, "b t 3 h w"]:

@@ -1,4 +1,7 @@
-"""Where slots are and what they look like: what attention may expect, and how it follows what the slots see."""
+"""Where slots are and what they look like: what attention may expect, and how it follows what the slots see.
+
+All in float32: callers turn autocast off.
+"""
 
 from __future__ import annotations
 
@@ -68,13 +71,14 @@ def log_density(
     factor = torch.where(places.is_placed, -0.5 * deviations**-2, 0)
     x, y = places.centres.unbind(-1)
     height = torch.where(places.is_placed, factor * (x**2 + y**2) - 2 * (deviations / window[0]).log(), -handicap)
-    return _product(torch.stack((height, -2 * factor * x, -2 * factor * y, factor), dim=-1), basis)
+    return torch.stack((height, -2 * factor * x, -2 * factor * y, factor), dim=-1) @ basis
 
 
 def strangeness(places: Places, colors: Float[Tensor, "b n 3"]) -> Float[Tensor, "b s n"]:
     """Squared distance of each token's colour from the one that a placed slot remembers; 0 for those without memory."""
-    known, seen = (weighted_colors(c, _HUE_WEIGHT, _COLOR_WEIGHT) for c in (places.colors, colors))
-    distances = (known[:, :, None] - seen[:, None]).square().sum(-1)
+    known = weighted_colors(places.colors, _HUE_WEIGHT, _COLOR_WEIGHT)
+    seen = weighted_colors(colors.transpose(1, 2), _HUE_WEIGHT, _COLOR_WEIGHT, dim=1)
+    distances = (known[..., None] - seen[:, None]).square().sum(2)
     return distances * (places.is_placed & (places.ages > 0))[..., None]
 
 
@@ -94,7 +98,7 @@ def followed(places: Places, attention: Float[Tensor, "b s n"], basis: Float[Ten
     A slot that wins one token's worth of attention moves half way. Only the winner of a token counts, so that two slots
     of the same colour that share a little don't slide into each other.
     """
-    moments = _product(won_attention(attention), basis.T)
+    moments = won_attention(attention) @ basis.T
     mass = moments[..., 0]
     moments = moments / (mass[..., None] + 1e-8)
     centres = moments[..., 1:3]
@@ -121,7 +125,7 @@ def remembered(
     kept = _VELOCITY_KEPT + (1 - _VELOCITY_KEPT) * share
     moved = seen.velocities + _VELOCITY_GAIN * (seen.centres - expected.centres) * (seen.ages > 0)[..., None]
     doubts = ((seen.doubts + _DOUBT_GROWTH * (1 - share)) * (1 - share)).clamp_max(_LARGEST_DOUBT)
-    mean = _product(won, colors) / (mass[..., None] + 1e-8)
+    mean = (won @ colors) / (mass[..., None] + 1e-8)
     is_seen = mass > _LEAST_SEEN
     rate = torch.where(seen.ages == 0, is_seen.to(share), _COLOR_RATE * share)
     return replace(
@@ -137,9 +141,3 @@ def remembered(
 def won_attention(attention: Float[Tensor, "b s n"]) -> Float[Tensor, "b s n"]:
     """Each token's attention from the slot that attends most to it; 0 from the others."""
     return attention * (attention == attention.amax(dim=1, keepdim=True))
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """A matrix product in full precision, whatever autocast would make of it."""
-    with torch.autocast(left.device.type, enabled=False):
-        return left @ right
