@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from benchmarks.machine import Machine
 
@@ -46,8 +46,11 @@ class _Counter(TorchDispatchMode):
         tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)]
         if not tensors:
             return result
-        count = flop_registry.get(operation._overloadpacket)
-        flops = float(count(*args, **kwargs, out_val=result)) if count else 0.0
+        if operation._overloadpacket is torch.ops.aten.mkldnn_convolution:
+            flops = float(conv_flop_count(args[0].shape, args[1].shape, result.shape))
+        else:
+            count = flop_registry.get(operation._overloadpacket)
+            flops = float(count(*args, **kwargs, out_val=result)) if count else 0.0
         num_bytes = float(sum(tensor.numel() * tensor.element_size() for tensor in tensors))
         dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
         self.flops += flops

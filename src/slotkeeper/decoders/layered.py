@@ -109,8 +109,9 @@ class LayeredDecoder(Decoder):
         """Each object's picture in [0, 1]: a polynomial of the position, in units of the mask's spread."""
         basis = quadratic_grid(masks.shape[-2], masks.shape[-1], masks.device)
         local = rearrange(self.colors(slots).float(), "b t s (c k) -> b t s c k", c=3)
-        coefficients = local @ centred_basis(masks.detach(), basis)
-        colors: Tensor = _DARK + einsum(coefficients, basis, "b t s c k, h w k -> b t s c h w")
+        dark = torch.tensor([_DARK, 0, 0, 0, 0, 0], device=masks.device)
+        coefficients = local @ centred_basis(masks.detach(), basis) + dark
+        colors = einsum(coefficients, basis, "b t s c k, h w k -> b t s c h w")
         return functional.hardtanh(colors, 0, 1)  # a clamp whose gradient is one operation
 
     def paint_background(self, slots: Float[Tensor, "b t s d"], size: tuple[int, int]) -> Float[Tensor, "b t s 3 h w"]:

@@ -116,18 +116,18 @@ class FirstFrameInitializer(Initializer):
         shades, striking = self.stand_out(colors)
         regions = connected(shades, striking > self.threshold, self.link)
         remaining = striking * ((regions > 0) & (sizes_of(regions) >= self.min_cells))
-        positions = _cells(colors)
-        points, is_new = [], []
+        picked, is_new = [], []
         for _ in range(self.num_slots - 1):
             strength, cell = remaining.flatten(1).max(dim=1)
             label = regions.flatten(1).gather(1, cell[:, None])
             region = (regions == label[..., None]) & (label[..., None] > 0)
-            points.append(_middle(region, positions))
+            picked.append(region)
             is_new.append(strength > self.threshold)
             share = region.to(remaining)
             ring = (functional.avg_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0] > 0).to(share) - share
             remaining = remaining * (1 - share - (1 - _RING) * ring)
-        return torch.stack(points, 1), torch.stack(is_new, 1)
+        points = _middle(torch.stack(picked, 1).flatten(0, 1), _cells(colors))
+        return points.view(len(colors), -1, 2), torch.stack(is_new, 1)
 
     def admit(self, placed: PlacedSlots, frame: Features, attention: Float[Tensor, "b s n"]) -> PlacedSlots:
         """Give one idle slot of each video to the most striking place that the background's slot attends to."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import AvgPool2d
+from torch.nn import AvgPool2d, functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Loss
@@ -69,7 +69,7 @@ class MixtureLikelihood(Loss):
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and pixels."""
         errors = squared_errors(output.decoded.drawn, clip.frames)
-        log_masks = output.decoded.masks.clamp_min(1e-6).log()
+        log_masks = functional.threshold(output.decoded.masks, 1e-6, 1e-6).log()  # a cheaper gradient than a clamp's
         if self.edge_tolerance:
             errors = errors / (1 + self.edge_tolerance / self.variance * local_variance(clip.frames)[:, :, None])
         return -torch.sub(log_masks, errors, alpha=0.5 / self.variance).logsumexp(dim=2).mean()
