@@ -49,7 +49,7 @@ class Point:
 
 def step_with(changes: tuple[str, ...], settings: Settings) -> Workload:
     """A training step of the demo model with other settings."""
-    base = ("training.clip_length=8", "training.batch_size=5", "data.scenes.num_train=64", "data.scenes.num_frames=16")
+    base = ("training.clip_length=8", "training.batch_size=10", "data.scenes.num_train=64", "data.scenes.num_frames=16")
     return workloads.training(load_config(ROOT / "configs/demo.yaml", [*base, *changes]), settings)
 
 
@@ -76,7 +76,7 @@ def points() -> Iterator[tuple[str, int, Callable[[Settings], Workload]]]:
         changes = (f"training.clip_length={length}", f"training.batch_size={_SQUARE // length}")
         yield "frames of a clip, 40 a step", length, partial(step_with, changes)
     for length in _CLIP_LENGTHS:
-        yield "frames of a clip, 5 clips", length, partial(step_with, (f"training.clip_length={length}",))
+        yield "frames of a clip, 10 clips", length, partial(step_with, (f"training.clip_length={length}",))
     for slots in _SLOTS:
         yield "slots", slots, partial(step_with, (f"model.num_slots={slots}",))
     for side in _SIDES:

@@ -3,7 +3,7 @@
 python benchmarks/side_by_side.py CONFIG [--device cuda] [--processes 1 16] [--precision bf16] [--seconds 8]
 
 The config's videos must be there (`slotkeeper train CONFIG --set training.steps=1` renders built-in ones). Clips have
-8 frames, batches 5 clips.
+8 frames, batches 10 clips.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     parsed = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     settings = [f"training.device={parsed.device}", f"training.precision={parsed.precision}"]
-    settings += ["training.clip_length=8", "training.batch_size=5"]
+    settings += ["training.clip_length=8", "training.batch_size=10"]
     context = multiprocessing.get_context("spawn")
     for number in parsed.processes:
         barrier, rates = context.Barrier(number), context.Queue()

@@ -1,6 +1,6 @@
 """Where the time of one of the workloads goes, operation by operation, beside what the machine could do at best.
 
-python -m benchmarks.profile [savi_small] [--rows 12] [--batch 1] [--threads 2]
+python -m benchmarks.hot_spots [savi_small] [--rows 12] [--batch 1] [--threads 2]
 
 Ours on the CPU. Small operations look slower than they are, since each one is timed by itself.
 """
@@ -22,7 +22,7 @@ _NUM_WARM = 8
 
 def main() -> None:
     """Print the operations that take longest, and all others as one row."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hot_spots", description=__doc__)
     parser.add_argument("name", nargs="?", choices=[line.name for line in LINES], default="savi_small")
     parser.add_argument("--rows", type=int, default=12)
     parser.add_argument("--batch", type=int, default=1)
