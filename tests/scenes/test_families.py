@@ -10,9 +10,15 @@ import pytest
 from slotkeeper.errors import ConfigError
 from slotkeeper.scenes.families import CLEVR, CROWD, FAMILIES, PLAIN, find_family
 from slotkeeper.scenes.sampling import hidden_frames, sample_scene
-from slotkeeper.scenes.tracer import see
+from slotkeeper.scenes.stage import Scene, set_stage
+from slotkeeper.scenes.tracer import Visibility, see
 
 NUM_FRAMES, SIZE = 16, 96
+
+
+def look(scene: Scene, num_frames: int, size: int) -> Visibility:
+    """What all pixels of a scene's first frames see."""
+    return see(set_stage([scene]), np.arange(num_frames), size)
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
@@ -22,7 +28,7 @@ def watched(request):
     videos = []
     for seed in range(7):
         scene = sample_scene(family, seed=seed, num_frames=NUM_FRAMES)
-        seen = see(scene, NUM_FRAMES, SIZE)
+        seen = look(scene, NUM_FRAMES, SIZE)
         grid = (NUM_FRAMES, *scene.camera.picture(SIZE))
         segments = seen.owner.reshape(grid)
         amodal = seen.amodal.reshape(-1, *grid).transpose(1, 0, 2, 3)
@@ -74,7 +80,7 @@ def test_the_camera_moves_only_where_the_family_says(watched):
 def test_some_objects_come_in_and_some_go_out():
     entering = leaving = 0
     for seed in range(7):
-        seen = see(sample_scene(CLEVR, seed=seed, num_frames=NUM_FRAMES), NUM_FRAMES, 32)
+        seen = look(sample_scene(CLEVR, seed=seed, num_frames=NUM_FRAMES), NUM_FRAMES, 32)
         outline = seen.amodal.reshape(-1, NUM_FRAMES, 32 * 32).any(axis=2)
         entering += int((~outline[:, 0] & outline.any(axis=1)).sum())
         leaving += int((~outline[:, -1] & outline.any(axis=1)).sum())
@@ -85,7 +91,7 @@ def test_some_objects_come_in_and_some_go_out():
 def test_large_objects_fill_a_fair_share_of_plain_pictures():
     shares = []
     for seed in range(6):
-        seen = see(sample_scene(PLAIN, seed=seed, num_frames=2), 2, SIZE)
+        seen = look(sample_scene(PLAIN, seed=seed, num_frames=2), 2, SIZE)
         shares += [outline.mean() for outline in seen.amodal if outline.any()]
     assert 0.03 < np.mean(shares) < 0.08
 

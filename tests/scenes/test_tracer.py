@@ -10,10 +10,16 @@ import pytest
 from slotkeeper.scenes.families import CLEVR, CROWD, PLAIN
 from slotkeeper.scenes.sampling import sample_scene
 from slotkeeper.scenes.shading import lit_share
-from slotkeeper.scenes.tracer import Scene, see
+from slotkeeper.scenes.stage import Scene, set_stage
+from slotkeeper.scenes.tracer import Visibility, see
 
 STEP = 0.004
 SIZE = 24
+
+
+def look(scene: Scene, num_frames: int, size: int) -> Visibility:
+    """What all pixels of a scene's first frames see."""
+    return see(set_stage([scene]), np.arange(num_frames), size)
 
 
 def is_inside(scene: Scene, index: int, time: int, points: np.ndarray) -> np.ndarray:
@@ -50,7 +56,7 @@ def march(scene: Scene, time: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("family", "seed", "time"), [(PLAIN, 2, 8), (CLEVR, 5, 3), (CROWD, 1, 12)])
 def test_labels_depth_and_outlines_equal_a_brute_force_march(family, seed, time):
     scene = sample_scene(family, seed=seed, num_frames=16)
-    seen = see(scene, 16, SIZE)
+    seen = look(scene, 16, SIZE)
     owner, depth, amodal = march(scene, time)
     traced = seen.owner.reshape(16, -1)[time]
     assert (traced == owner).mean() > 0.997  # a ray may graze an edge between two steps
@@ -62,7 +68,7 @@ def test_labels_depth_and_outlines_equal_a_brute_force_march(family, seed, time)
 
 def test_floor_pixels_lie_on_the_floor():
     scene = sample_scene(CLEVR, seed=1, num_frames=4)
-    seen = see(scene, 4, SIZE)
+    seen = look(scene, 4, SIZE)
     floor = (seen.owner == 0) & (seen.distance < 50)
     height = seen.rays.origin[2] + seen.rays.direction[2] * seen.distance
     assert floor.mean() > 0.3
@@ -72,7 +78,7 @@ def test_floor_pixels_lie_on_the_floor():
 
 def test_an_outline_is_what_one_sees_when_the_others_are_gone():
     scene = sample_scene(CROWD, seed=0, num_frames=6)
-    seen = see(scene, 6, 64)
+    seen = look(scene, 6, 64)
     for index in (0, 3, 5):
         motion = dataclasses.replace(
             scene.motion,
@@ -80,7 +86,7 @@ def test_an_outline_is_what_one_sees_when_the_others_are_gone():
             rotations=scene.motion.rotations[:, index : index + 1],
         )
         alone = dataclasses.replace(scene, objects=scene.objects[index : index + 1], motion=motion)
-        np.testing.assert_array_equal(seen.amodal[index], see(alone, 6, 64).owner == 1)
+        np.testing.assert_array_equal(seen.amodal[index], look(alone, 6, 64).owner == 1)
 
 
 def test_the_ground_under_an_object_is_dark_and_far_ground_is_lit():
@@ -89,7 +95,7 @@ def test_the_ground_under_an_object_is_dark_and_far_ground_is_lit():
     points = np.zeros((3, len(below) + 1), np.float32)
     points[:2, :-1], points[:2, -1] = below.T, 40
     facing, frame = np.ones(points.shape[1], np.float32), np.zeros(points.shape[1], int)
-    lit = lit_share(scene, frame, points, facing)
+    lit = lit_share(set_stage([scene]), frame, points, facing)
     assert (lit[:-1] == 0).all()
     assert lit[-1] == 1
 
@@ -99,7 +105,7 @@ def test_shadows_have_a_soft_edge():
     row = np.linspace(-4, 4, 4000, dtype=np.float32)
     away = np.full_like(row, scene.motion.centres[0, 0, 1])
     points = np.stack([row, away, np.zeros_like(row)])
-    lit = lit_share(scene, np.zeros(row.size, int), points, np.ones_like(row))
+    lit = lit_share(set_stage([scene]), np.zeros(row.size, int), points, np.ones_like(row))
     assert lit.min() == 0
     assert lit.max() == 1
     assert ((lit > 0.1) & (lit < 0.9)).any()

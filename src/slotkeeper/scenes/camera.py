@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from slotkeeper.scenes.arrays import Array, namespace, single
+
 LOOK_AT_HEIGHT = 0.6
 
 
@@ -19,11 +21,11 @@ class Camera:
     """Where the camera is in each frame.
 
     eyes: position. axes: rows are right, down and forward, orthonormal. focal: in picture widths. aspect: the picture's
-    height over its width.
+    height over its width. Everything is in NumPy arrays, or in tensors of one device.
     """
 
-    eyes: Float[np.ndarray, "t 3"]
-    axes: Float[np.ndarray, "t 3 3"]
+    eyes: Float[Array, "t 3"]
+    axes: Float[Array, "t 3 3"]
     focal: float
     aspect: float = 1.0
 
@@ -32,32 +34,32 @@ class Camera:
         return 2 * round(size * self.aspect / 2), size
 
     def directions(
-        self, frame: Int[np.ndarray, " m"], columns: Float[np.ndarray, " m"], rows: Float[np.ndarray, " m"]
-    ) -> Float[np.ndarray, "3 m"]:
+        self, frame: Int[Array, " m"], columns: Float[Array, " m"], rows: Float[Array, " m"]
+    ) -> Float[Array, "3 m"]:
         """World directions through picture points in [0, 1]; their forward component is 1, so lengths are depths."""
-        right, down = (columns - 0.5) / self.focal, (rows - 0.5) * np.float32(self.aspect) / self.focal
-        axes = self.axes.astype(np.float32).transpose(1, 2, 0)
-        world = [axes[0, i][frame] * right + axes[1, i][frame] * down + axes[2, i][frame] for i in range(3)]
-        return np.stack(world)
+        xp = namespace(columns)
+        right, down = (columns - 0.5) / self.focal, (rows - 0.5) * self.aspect / self.focal
+        axes = xp.moveaxis(single(self.axes), 0, -1)
+        return xp.stack([axes[0, i][frame] * right + axes[1, i][frame] * down + axes[2, i][frame] for i in range(3)])
 
-    def grid_directions(self, num_frames: int, size: int) -> Float[np.ndarray, "3 m"]:
+    def grid_directions(self, frames: Int[Array, " t"], size: int) -> Float[Array, "3 m"]:
         """`directions` through the centres of all pixels, flat over (time, row, column), time slowest."""
+        xp = namespace(self.axes)
         rows, columns = (
-            (np.arange(pixels, dtype=np.float32) + np.float32(0.5)) / np.float32(pixels)
-            for pixels in self.picture(size)
+            (single(xp.arange(pixels, device=self.axes.device)) + 0.5) / pixels for pixels in self.picture(size)
         )
-        axes = self.axes[:num_frames].astype(np.float32)[:, :, :, None, None]
+        axes = single(self.axes[frames])[:, :, :, None, None]
         right = ((columns - 0.5) / self.focal)[None, :]
-        down = ((rows - 0.5) * np.float32(self.aspect) / self.focal)[:, None]
+        down = ((rows - 0.5) * self.aspect / self.focal)[:, None]
         world = [axes[:, 0, i] * right + axes[:, 1, i] * down + axes[:, 2, i] for i in range(3)]
-        return np.stack(world).reshape(3, -1)
+        return xp.stack(world).reshape(3, -1)
 
     def project(
-        self, frame: Int[np.ndarray, " m"], points: Float[np.ndarray, "3 m"]
-    ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        self, frame: Int[Array, " m"], points: Float[Array, "3 m"]
+    ) -> tuple[Float[Array, " m"], Float[Array, " m"], Float[Array, " m"]]:
         """Picture columns and rows in [0, 1] where visible, and depth (negative behind the camera)."""
         offset = points - self.eyes.T[:, frame]
-        axes = self.axes.transpose(1, 2, 0)
+        axes = namespace(points).moveaxis(self.axes, 0, -1)
         right, down, forward = (sum(axes[a, i][frame] * offset[i] for i in range(3)) for a in range(3))
         rows = 0.5 + self.focal * down / forward / self.aspect
         return 0.5 + self.focal * right / forward, rows, forward

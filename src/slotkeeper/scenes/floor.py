@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from slotkeeper.scenes.arrays import Array, at, namespace
 
 PLAIN_GREY = 0.3
 FULL_DISTANCE, FADED_DISTANCE = 8.0, 18.0
@@ -26,26 +28,42 @@ class Floor:
     checker_share: float = 0.0
     waves: Float[np.ndarray, "n 4"] | None = None
 
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """The floors at the moments of a stage, in float32; cos, sin: of the pattern's angle."""
+
+    first: Float[Array, "3 f"]
+    second: Float[Array, "3 f"]
+    checker_size: Float[Array, " f"]
+    cos: Float[Array, " f"]
+    sin: Float[Array, " f"]
+    checker_share: Float[Array, " f"]
+    waves: Float[Array, "n 4 f"] | None
+
     def colour_at(
         self,
-        right: Float[np.ndarray, " m"],
-        away: Float[np.ndarray, " m"],
-        distance: Float[np.ndarray, " m"],
-    ) -> Float[np.ndarray, "3 m"]:
+        moment: Int[Array, " m"],
+        right: Float[Array, " m"],
+        away: Float[Array, " m"],
+        distance: Float[Array, " m"],
+    ) -> Float[Array, "3 m"]:
         """Linear RGB at ground points; the pattern fades with their distance from the eye, where it would alias."""
-        first = self.first.astype(np.float32)[:, None]
+        xp = namespace(right)
+        first = at(self.first, moment)
         if self.waves is None:
-            return np.repeat(first, right.size, axis=1)
-        cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
+            return first + xp.zeros_like(right)
+        cos, sin = at(self.cos, moment), at(self.sin, moment)
         along, across = cos * right + sin * away, cos * away - sin * right
-        squares = np.floor(along / np.float32(self.checker_size)) + np.floor(across / np.float32(self.checker_size))
-        mix: Float[np.ndarray, " m"] = np.float32(self.checker_share) * (squares % 2)
-        for wave_x, wave_y, phase, weight in self.waves.astype(np.float32):
-            mix += weight * np.sin(wave_x * along + wave_y * across + phase)
-        contrast = np.clip((FADED_DISTANCE - distance) / np.float32(FADED_DISTANCE - FULL_DISTANCE), 0, 1)
-        mix = np.float32(0.5) + (np.clip(mix, 0, 1) - np.float32(0.5)) * contrast
-        colour: Float[np.ndarray, "3 m"] = first + (self.second.astype(np.float32)[:, None] - first) * mix
-        return colour
+        size = at(self.checker_size, moment)
+        squares = xp.floor(along / size) + xp.floor(across / size)
+        mix = at(self.checker_share, moment) * (squares % 2)
+        for wave in self.waves:
+            wave_x, wave_y, phase, weight = (at(part, moment) for part in wave)
+            mix += weight * xp.sin(wave_x * along + wave_y * across + phase)
+        contrast = ((FADED_DISTANCE - distance) / (FADED_DISTANCE - FULL_DISTANCE)).clip(0, 1)
+        mix = 0.5 + (mix.clip(0, 1) - 0.5) * contrast
+        return first + (at(self.second, moment) - first) * mix
 
 
 def plain_floor() -> Floor:

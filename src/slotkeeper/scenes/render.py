@@ -13,11 +13,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from slotkeeper.errors import ConfigError
+from slotkeeper.scenes.arrays import Array, namespace, nonzero, single
 from slotkeeper.scenes.families import SceneFamily, find_family
 from slotkeeper.scenes.physics import SceneObject
 from slotkeeper.scenes.sampling import sample_scene
 from slotkeeper.scenes.shading import shade
-from slotkeeper.scenes.tracer import Scene, Visibility, camera_rays, first_hits, see
+from slotkeeper.scenes.stage import Scene, Stage, set_stage
+from slotkeeper.scenes.tracer import Visibility, camera_rays, first_hits, see
 
 EDGE_CONTRAST = 0.03
 _LARGEST_SIZE = 4096
@@ -41,54 +43,74 @@ class RenderedVideo:
     objects: tuple[SceneObject, ...]
 
 
-def _edges(colour: Float[np.ndarray, "3 t h w"], owner: Int[np.ndarray, "t h w"]) -> Int[np.ndarray, " q"]:
+def _edges(colour: Float[Array, "3 t h w"], owner: Int[Array, "t h w"]) -> Int[Array, " q"]:
     """Flat indices of pixels that differ from a neighbour above, below, left or right."""
-    is_edge = np.zeros(owner.shape, np.bool_)
+    xp = namespace(owner)
+    is_edge = xp.zeros_like(owner, dtype=xp.bool)
     for axis in (1, 2):
         first, second = [slice(None)] * 3, [slice(None)] * 3
         first[axis], second[axis] = slice(None, -1), slice(1, None)
         differs = owner[tuple(first)] != owner[tuple(second)]
         step = colour[(slice(None), *first)] - colour[(slice(None), *second)]
-        differs |= np.abs(step).max(axis=0) > EDGE_CONTRAST
+        differs |= xp.amax(xp.abs(step), 0) > EDGE_CONTRAST
         is_edge[tuple(first)] |= differs
         is_edge[tuple(second)] |= differs
-    return np.flatnonzero(is_edge)
+    return nonzero(is_edge.reshape(-1))
 
 
 def _supersample(
-    scene: Scene, colour: Float[np.ndarray, "3 m"], edges: Int[np.ndarray, " q"], size: int, num_samples: int
+    stage: Stage,
+    frames: Int[Array, " t"],
+    colour: Float[Array, "3 m"],
+    edges: Int[Array, " q"],
+    size: int,
+    num_samples: int,
 ) -> None:
     """Replace the edge pixels' colours by the mean over a grid of samples, in place."""
-    height, width = scene.camera.picture(size)
-    frame, rest = np.divmod(edges, height * width)
-    row, column = np.divmod(rest, width)
-    offsets = ((np.arange(num_samples) + 0.5) / num_samples).astype(np.float32)
-    total = np.zeros((3, edges.size), np.float32)
+    height, width = stage.camera.picture(size)
+    frame, rest = frames[edges // (height * width)], edges % (height * width)
+    row, column = single(rest // width), single(rest % width)
+    offsets = [float(offset) for offset in (np.arange(num_samples) + 0.5) / num_samples]
+    total = namespace(colour).zeros_like(colour[:, edges])
     for down in offsets:
         for right in offsets:
-            columns = (column.astype(np.float32) + right) / np.float32(width)
-            rows = (row.astype(np.float32) + down) / np.float32(height)
-            rays = camera_rays(scene, frame, columns, rows)
-            total += shade(scene, rays, *first_hits(scene, rays))
-    colour[:, edges] = total / np.float32(num_samples * num_samples)
+            rays = camera_rays(stage, frame, (column + right) / width, (row + down) / height)
+            total += shade(stage, rays, *first_hits(stage, rays))
+    colour[:, edges] = total / (num_samples * num_samples)
 
 
-def _flow(scene: Scene, seen: Visibility, size: int) -> Float[np.ndarray, "m 2"]:
+def paint(
+    stage: Stage, frames: Int[Array, " t"], *, size: int, num_samples: int
+) -> tuple[Visibility, UInt8[Array, "t h w 3"]]:
+    """What is seen at some moments, and its picture."""
+    xp = namespace(frames)
+    seen = see(stage, frames, size)
+    grid = (len(frames), *stage.camera.picture(size))
+    colour = shade(stage, seen.rays, seen.distance, seen.owner)
+    if num_samples > 1:
+        edges = _edges(colour.reshape(3, *grid), seen.owner.reshape(grid))
+        _supersample(stage, frames, colour, edges, size, num_samples)
+    display = xp.asarray(xp.sqrt(colour.clip(0, 1)) * 255 + 0.5, dtype=xp.uint8)
+    return seen, xp.moveaxis(display.reshape(3, *grid), 0, -1)
+
+
+def point_flow(stage: Stage, seen: Visibility, size: int) -> Float[Array, "m 2"]:
     """Pixels that each visible point moves to the right and down until the next frame."""
+    xp = namespace(seen.distance)
     frame, after = seen.rays.frame, seen.rays.frame + 1
-    points = seen.rays.origin.astype(np.float64) + seen.rays.direction * seen.distance.astype(np.float64)
-    moved = points.copy()
-    for index in range(len(scene.objects)):
-        mine = np.flatnonzero(seen.owner == index + 1)
-        centres, rotations = scene.motion.centres[:, index], scene.motion.rotations[:, index]
-        carry = rotations[1:] @ rotations[:-1].transpose(0, 2, 1)
+    origin, distance = (xp.asarray(part, dtype=xp.float64) for part in (seen.rays.origin, seen.distance))
+    points = origin + seen.rays.direction * distance
+    moved = xp.asarray(points, copy=True)
+    for index, actor in enumerate(stage.actors):
+        mine = nonzero(seen.owner == index + 1)
+        centres, rotations = actor.exact_centres, actor.exact_rotations
+        carry = rotations[1:] @ xp.moveaxis(rotations[:-1], 1, 2)
         offset = points[:, mine].T - centres[frame[mine]]
-        moved[:, mine] = (np.einsum("mij,mj->mi", carry[frame[mine]], offset) + centres[after[mine]]).T
-    column, row, _ = scene.camera.project(frame, points)
-    next_column, next_row, _ = scene.camera.project(after, moved)
-    height, width = scene.camera.picture(size)
-    moves = [(next_column - column) * width, (next_row - row) * height]
-    return np.stack(moves, axis=1).astype(np.float32)
+        moved[:, mine] = (xp.einsum("mij,mj->mi", carry[frame[mine]], offset) + centres[after[mine]]).T
+    column, row, _ = stage.camera.project(frame, points)
+    next_column, next_row, _ = stage.camera.project(after, moved)
+    height, width = stage.camera.picture(size)
+    return single(xp.stack([(next_column - column) * width, (next_row - row) * height], -1))
 
 
 def check_numbers(*, seed: int, num_frames: int, size: int, num_samples: int) -> None:
@@ -129,18 +151,14 @@ def render_video(
 
 def draw(scene: Scene, *, num_frames: int, size: int, num_samples: int) -> RenderedVideo:
     """Render a given scene."""
-    seen = see(scene, num_frames, size)
-    grid = (num_frames, *scene.camera.picture(size))
-    colour = shade(scene, seen.rays, seen.distance, seen.owner)
-    owner = seen.owner.reshape(grid)
-    if num_samples > 1:
-        _supersample(scene, colour, _edges(colour.reshape(3, *grid), owner), size, num_samples)
-    display = np.sqrt(np.clip(colour, 0, 1)) * np.float32(255) + np.float32(0.5)
+    stage = set_stage([scene])
+    seen, frames = paint(stage, np.arange(num_frames), size=size, num_samples=num_samples)
+    grid = frames.shape[:3]
     return RenderedVideo(
-        frames=np.ascontiguousarray(display.astype(np.uint8).reshape(3, *grid).transpose(1, 2, 3, 0)),
-        segments=owner.astype(np.uint8),
+        frames=np.ascontiguousarray(frames),
+        segments=seen.owner.reshape(grid).astype(np.uint8),
         amodal=np.ascontiguousarray(seen.amodal.reshape(-1, *grid).transpose(1, 0, 2, 3)),
         depth=seen.distance.reshape(grid),
-        flow=_flow(scene, seen, size).reshape(*grid, 2),
+        flow=point_flow(stage, seen, size).reshape(*grid, 2),
         objects=scene.objects,
     )

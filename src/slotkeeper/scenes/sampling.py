@@ -13,7 +13,8 @@ from slotkeeper.scenes.families import Material, SceneFamily, Shape
 from slotkeeper.scenes.floor import plain_floor, textured_floor
 from slotkeeper.scenes.physics import FRAMES_PER_SECOND, SceneObject, simulate
 from slotkeeper.scenes.placement import first_view, num_pairs, picture_walls, place
-from slotkeeper.scenes.tracer import Scene, Visibility, see
+from slotkeeper.scenes.stage import Scene, set_stage
+from slotkeeper.scenes.tracer import Visibility, see
 
 SHAPES: tuple[Shape, ...] = ("sphere", "box", "cylinder")
 MATERIALS: tuple[Material, ...] = ("rubber", "metal")
@@ -141,7 +142,7 @@ def sample_scene(family: SceneFamily, *, seed: int, num_frames: int) -> Scene:
         if scene is None:
             continue
         last = scene
-        seen = see(scene, num_frames, size)
+        seen = see(set_stage([scene]), np.arange(num_frames), size)
         if _is_good(family, seen, (num_frames, *scene.camera.picture(size)), wants_occlusion=wants_occlusion):
             return scene
     if last is None:

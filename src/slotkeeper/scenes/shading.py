@@ -8,93 +8,67 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from slotkeeper.scenes.families import COLOURS
+from slotkeeper.scenes.arrays import Array, at, namespace, nonzero, single
+from slotkeeper.scenes.light import LIGHT_SPREAD, SHADOW_RAYS
 from slotkeeper.scenes.shapes import ENTER, NORMAL, dot
+from slotkeeper.scenes.stage import Actor, Stage
 from slotkeeper.scenes.tracer import (
     Indices,
     Rays,
     Scalars,
-    Scene,
     Vectors,
-    bounding_radius,
     first_hits,
-    half_extents,
     pose,
     rotate_to_local,
     rotate_to_world,
     take,
 )
 
-AMBIENT = np.float32(0.48)
-SHADOW_RAYS = 6
-LIGHT_SPREAD = np.float32(0.09)
-SUN = np.float32(1.25) * (1 - AMBIENT)
-SKY = np.float32(0.36)
-FADE_START, FADE_LENGTH = np.float32(14), np.float32(26)
-_LIFT = np.float32(2e-3)
+AMBIENT = 0.48
+SUN = 1.25 * (1 - AMBIENT)
+SKY = 0.36
+FADE_START, FADE_LENGTH = 14.0, 26.0
+_LIFT = 2e-3
 
 
-def _light_axes(light: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Orthonormal rows: two across the light, one towards it."""
-    across = np.cross(light, [0.0, 0.0, 1.0])
-    across /= np.linalg.norm(across)
-    axes: Float[np.ndarray, "3 3"] = np.stack([across, np.cross(across, light), light]).astype(np.float32)
-    return axes
-
-
-def _along(axes: Float[np.ndarray, "3 3"], vectors: Vectors) -> Vectors:
+def _along(axes: Float[Array, "3 3 #m"], vectors: Vectors) -> Vectors:
     """Components along the axes; no matrix product, whose rounding may depend on the number of threads."""
-    return np.stack([axis[0] * vectors[0] + axis[1] * vectors[1] + axis[2] * vectors[2] for axis in axes])
+    return namespace(vectors).stack([dot(axis, vectors) for axis in axes])
 
 
-def light_directions(light: Float[np.ndarray, "3"]) -> Float[np.ndarray, "l 3"]:
-    """Unit vectors spread over the light's disc; shadows are soft since these differ."""
-    across, above, _ = _light_axes(light).astype(np.float64)
-    angle = np.arange(SHADOW_RAYS) * np.pi * (3 - np.sqrt(5))
-    spread = LIGHT_SPREAD * np.sqrt((np.arange(SHADOW_RAYS) + 0.5) / SHADOW_RAYS)
-    spread_light = light + (spread * np.cos(angle))[:, None] * across + (spread * np.sin(angle))[:, None] * above
-    lengths = np.linalg.norm(spread_light, axis=1, keepdims=True)
-    directions: Float[np.ndarray, "l 3"] = (spread_light / lengths).astype(np.float32)
-    return directions
-
-
-def lit_share(scene: Scene, frame: Indices, points: Vectors, facing: Scalars) -> Scalars:
+def lit_share(stage: Stage, frame: Indices, points: Vectors, facing: Scalars) -> Scalars:
     """Share of the light's disc that each point sees, in [0, 1]; points that face away count as lit."""
-    blocked = np.zeros((SHADOW_RAYS, frame.size), np.bool_)
-    towards = _light_axes(scene.light)
-    place = _along(towards, points)
-    for index, thing in enumerate(scene.objects):
-        centre = _along(towards, scene.motion.centres[:, index].astype(np.float32).T)
+    xp = namespace(points)
+    blocked = xp.zeros((SHADOW_RAYS, len(frame)), dtype=xp.bool, device=points.device)
+    place = _along(at(stage.light_axes, frame), points)
+    for actor in stage.actors:
+        centre = _along(stage.light_axes, actor.centres)
         along = centre[2][frame] - place[2]
-        reach = np.float32(1.1 * bounding_radius(thing)) + LIGHT_SPREAD * np.maximum(along, 0)
+        reach = at(single(1.1 * actor.radius), frame) + LIGHT_SPREAD * along.clip(0)
         apart = (centre[0][frame] - place[0]) ** 2 + (centre[1][frame] - place[1]) ** 2
-        near = np.flatnonzero((apart <= reach * reach) & (along > -reach) & (facing > 0))
-        if near.size == 0:
-            continue
-        _cast_shadow(scene, index, frame, points, near, blocked)
-    lit: Scalars = 1 - blocked.mean(axis=0, dtype=np.float32)
-    return lit
+        near = nonzero((apart <= reach * reach) & (along > -reach) & (facing > 0))
+        if len(near):
+            _cast_shadow(stage, actor, frame, points, near, blocked)
+    return 1 - single(blocked.sum(axis=0)) / SHADOW_RAYS
 
 
 def _cast_shadow(
-    scene: Scene,
-    index: int,
+    stage: Stage,
+    actor: Actor,
     frame: Indices,
     points: Vectors,
-    near: Int[np.ndarray, " q"],
-    blocked: Bool[np.ndarray, "l m"],
+    near: Int[Array, " q"],
+    blocked: Bool[Array, "l m"],
 ) -> None:
     """Mark in `blocked` which of the points `near` an object's shadow can't see each part of the light."""
-    thing, when = scene.objects[index], frame[near]
-    centre, rotation = pose(scene, index, when)
+    when, half = frame[near], at(actor.half, frame[near])
+    centre, rotation = pose(actor, when)
     start = rotate_to_local(rotation, points[:, near] - centre)
-    axes = scene.motion.rotations[:, index].astype(np.float32).transpose(2, 1, 0)
-    for part, direction in enumerate(light_directions(scene.light)):
-        towards = np.stack([axis[0] * direction[0] + axis[1] * direction[1] + axis[2] * direction[2] for axis in axes])
-        is_hit = np.isfinite(ENTER[thing.shape](start, towards[:, when], half_extents(thing)))
+    for part, direction in enumerate(stage.light_directions):
+        towards = rotate_to_local(actor.rotations, direction)
+        is_hit = namespace(points).isfinite(ENTER[actor.shape](start, towards[:, when], half))
         blocked[part, near[is_hit]] = True
 
 
@@ -105,60 +79,53 @@ class Surface:
     points: Vectors
     normals: Vectors
     albedo: Vectors
-    is_metal: Bool[np.ndarray, " m"]
+    is_metal: Bool[Array, " m"]
 
 
-def _surface(scene: Scene, rays: Rays, distance: Scalars, owner: Indices) -> Surface:
+def _surface(stage: Stage, rays: Rays, distance: Scalars, owner: Indices) -> Surface:
+    xp = namespace(distance)
     points = rays.origin + rays.direction * distance
-    normals = np.zeros_like(points)
+    normals = xp.zeros_like(points)
     normals[2] = 1
-    albedo = scene.floor.colour_at(points[0], points[1], distance)
-    is_metal = np.zeros(owner.shape, np.bool_)
-    for index, thing in enumerate(scene.objects):
-        mine = np.flatnonzero(owner == index + 1)
-        if mine.size == 0:
+    albedo = stage.ground.colour_at(rays.frame, points[0], points[1], distance)
+    is_metal = xp.zeros_like(owner, dtype=xp.bool)
+    for index, actor in enumerate(stage.actors):
+        mine = nonzero(owner == index + 1)
+        if len(mine) == 0:
             continue
-        centre, rotation = pose(scene, index, rays.frame[mine])
+        frame = rays.frame[mine]
+        centre, rotation = pose(actor, frame)
         local = rotate_to_local(rotation, points[:, mine] - centre)
-        normals[:, mine] = rotate_to_world(rotation, NORMAL[thing.shape](local, half_extents(thing)))
-        albedo[:, mine] = linear_colour(COLOURS[thing.colour])[:, None]
-        is_metal[mine] = thing.material == "metal"
+        normals[:, mine] = rotate_to_world(rotation, NORMAL[actor.shape](local, at(actor.half, frame)))
+        albedo[:, mine] = at(actor.albedo, frame)
+        is_metal[mine] = at(actor.is_metal, frame)
     return Surface(points=points, normals=normals, albedo=albedo, is_metal=is_metal)
 
 
-def linear_colour(colour: tuple[int, int, int]) -> Float[np.ndarray, "3"]:
-    """Display colour (0 to 255) to linear light in [0, 1], gamma 2."""
-    linear: Float[np.ndarray, "3"] = (np.asarray(colour, dtype=np.float32) / 255) ** 2
-    return linear
-
-
-def shade(scene: Scene, rays: Rays, distance: Scalars, owner: Indices) -> Vectors:
+def shade(stage: Stage, rays: Rays, distance: Scalars, owner: Indices) -> Vectors:
     """Linear RGB that comes back along each ray; distance and owner as `first_hits` gives them."""
-    surface = _surface(scene, rays, distance, owner)
-    facing = _facing(scene, surface)
-    lit = lit_share(scene, rays.frame, surface.points + surface.normals * _LIFT, facing)
+    surface = _surface(stage, rays, distance, owner)
+    facing = _facing(stage, rays.frame, surface)
+    lit = lit_share(stage, rays.frame, surface.points + surface.normals * _LIFT, facing)
     colour = _matt(surface, facing * lit)
     _fade_far(colour, distance, owner)
-    solid = np.flatnonzero(owner > 0)
-    if solid.size:
-        colour[:, solid] = _polish(scene, take(rays, solid), _part(surface, solid), colour[:, solid], lit[solid])
+    solid = nonzero(owner > 0)
+    if len(solid):
+        colour[:, solid] = _polish(stage, take(rays, solid), _part(surface, solid), colour[:, solid], lit[solid])
     return colour
 
 
-def _facing(scene: Scene, surface: Surface) -> Scalars:
+def _facing(stage: Stage, frame: Indices, surface: Surface) -> Scalars:
     """Cosine between normal and light, 0 where the surface faces away."""
-    light, normals = scene.light.astype(np.float32), surface.normals
-    facing: Scalars = np.maximum(light[0] * normals[0] + light[1] * normals[1] + light[2] * normals[2], 0)
-    return facing
+    return dot(at(stage.light_axes[2], frame), surface.normals).clip(0)
 
 
 def _matt(surface: Surface, sunshine: Scalars) -> Vectors:
-    sky = AMBIENT * (np.float32(0.75) + np.float32(0.25) * surface.normals[2])
-    colour: Vectors = surface.albedo * (sky + SUN * sunshine)
-    return colour
+    sky = AMBIENT * (0.75 + 0.25 * surface.normals[2])
+    return surface.albedo * (sky + SUN * sunshine)
 
 
-def _part(surface: Surface, chosen: Int[np.ndarray, " q"]) -> Surface:
+def _part(surface: Surface, chosen: Int[Array, " q"]) -> Surface:
     return Surface(
         points=surface.points[:, chosen],
         normals=surface.normals[:, chosen],
@@ -169,34 +136,33 @@ def _part(surface: Surface, chosen: Int[np.ndarray, " q"]) -> Surface:
 
 def _fade_far(colour: Vectors, distance: Scalars, owner: Indices) -> None:
     """Blend the far floor into the backdrop, in place."""
-    far = np.flatnonzero((owner == 0) & (distance > FADE_START))
-    share = np.clip((distance[far] - FADE_START) / FADE_LENGTH, 0, 1)
+    far = nonzero((owner == 0) & (distance > FADE_START))
+    share = ((distance[far] - FADE_START) / FADE_LENGTH).clip(0, 1)
     colour[:, far] += (SKY - colour[:, far]) * share
 
 
-def _polish(scene: Scene, rays: Rays, surface: Surface, colour: Vectors, lit: Scalars) -> Vectors:
-    """Highlights on all objects, reflections on metal."""
-    view = rays.direction / np.sqrt(dot(rays.direction, rays.direction))
-    halfway = scene.light.astype(np.float32)[:, None] - view
-    halfway = halfway / np.sqrt(dot(halfway, halfway))
-    shine = np.maximum(dot(halfway, surface.normals), 0)
-    glint = np.where(surface.is_metal, np.float32(0.55) * shine**60, np.float32(0.12) * shine**16)
-    polished: Vectors = colour.copy()
-    metal = np.flatnonzero(surface.is_metal)
-    if metal.size:
-        mirror = _mirrored(scene, rays.frame[metal], view[:, metal], _part(surface, metal))
-        tint = surface.albedo[:, metal] * np.float32(0.85) + np.float32(0.08)
-        polished[:, metal] = polished[:, metal] * np.float32(0.6) + mirror * tint
-    polished += glint * lit
-    return polished
+def _polish(stage: Stage, rays: Rays, surface: Surface, colour: Vectors, lit: Scalars) -> Vectors:
+    """Highlights on all objects, reflections on metal; `colour` is changed in place, too."""
+    xp = namespace(colour)
+    view = rays.direction / xp.sqrt(dot(rays.direction, rays.direction))
+    halfway = at(stage.light_axes[2], rays.frame) - view
+    halfway = halfway / xp.sqrt(dot(halfway, halfway))
+    shine = dot(halfway, surface.normals).clip(0)
+    glint = xp.where(surface.is_metal, 0.55 * shine**60, 0.12 * shine**16)
+    metal = nonzero(surface.is_metal)
+    if len(metal):
+        mirror = _mirrored(stage, rays.frame[metal], view[:, metal], _part(surface, metal))
+        tint = surface.albedo[:, metal] * 0.85 + 0.08
+        colour[:, metal] = colour[:, metal] * 0.6 + mirror * tint
+    return colour + glint * lit
 
 
-def _mirrored(scene: Scene, frame: Indices, view: Vectors, surface: Surface) -> Vectors:
+def _mirrored(stage: Stage, frame: Indices, view: Vectors, surface: Surface) -> Vectors:
     """What one sees in a mirror: matt surfaces without shadows of their own."""
     direction = view - 2 * dot(view, surface.normals) * surface.normals
     rays = Rays(frame=frame, origin=surface.points + surface.normals * _LIFT, direction=direction)
-    distance, owner = first_hits(scene, rays)
-    seen = _surface(scene, rays, distance, owner)
-    colour = _matt(seen, _facing(scene, seen))
+    distance, owner = first_hits(stage, rays)
+    seen = _surface(stage, rays, distance, owner)
+    colour = _matt(seen, _facing(stage, frame, seen))
     _fade_far(colour, distance, owner)
     return colour

@@ -1,125 +1,91 @@
-"""Analytic ray tracing of a whole video at once: what does each ray hit first.
+"""Analytic ray tracing of whole videos at once: what does each ray hit first.
 
-All rays of all frames go through the same vectorised float32 arithmetic; every ray carries its frame's index.
+All rays of all frames go through the same vectorised float32 arithmetic; every ray carries the moment of the stage that
+it looks at. A stage in NumPy arrays is traced on the CPU, one in tensors where these lie.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from slotkeeper.scenes.camera import Camera
-from slotkeeper.scenes.floor import Floor
-from slotkeeper.scenes.physics import Motion, SceneObject
-from slotkeeper.scenes.shapes import ENTER, dot
+from slotkeeper.scenes.arrays import Array, at, namespace, nonzero, single
+from slotkeeper.scenes.shapes import ENTER, Spread, dot
+from slotkeeper.scenes.stage import Actor, Stage
 
 FAR_DEPTH = 60.0
 _BEHIND = 0.05
+_SPHERE_MARGIN = 1.001
 
-Vectors = Float[np.ndarray, "3 m"]
-Scalars = Float[np.ndarray, " m"]
-Indices = Int[np.ndarray, " m"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scene:
-    """Everything that is drawn: objects with their motion (one frame more than is shown), camera, floor, light.
-
-    light: unit vector towards the light.
-    """
-
-    objects: tuple[SceneObject, ...]
-    motion: Motion
-    camera: Camera
-    floor: Floor
-    light: Float[np.ndarray, "3"]
+Vectors = Float[Array, "3 m"]
+Scalars = Float[Array, " m"]
+Indices = Int[Array, " m"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rays:
-    """Rays with the frame that each belongs to, sorted by frame or not."""
+    """Rays with the moment that each belongs to, sorted by it or not."""
 
     frame: Indices
     origin: Vectors
     direction: Vectors
 
 
-def camera_rays(scene: Scene, frame: Indices, columns: Scalars, rows: Scalars) -> Rays:
+def camera_rays(stage: Stage, frame: Indices, columns: Scalars, rows: Scalars) -> Rays:
     """Rays through picture points in [0, 1]; distances along them are depths."""
-    origin = scene.camera.eyes.astype(np.float32).T[:, frame]
-    return Rays(frame=frame, origin=origin, direction=scene.camera.directions(frame, columns, rows))
+    origin = single(stage.camera.eyes).T[:, frame]
+    return Rays(frame=frame, origin=origin, direction=stage.camera.directions(frame, columns, rows))
 
 
-def half_extents(thing: SceneObject) -> Float[np.ndarray, "3"]:
-    """The object's half extents in the tracer's precision."""
-    return np.asarray(thing.half, dtype=np.float32)
+def pose(actor: Actor, frame: Indices) -> tuple[Vectors, Float[Array, "3 3 m"]]:
+    """Centre and rotation (object to world) of one object at the rays' moments."""
+    return actor.centres[:, frame], actor.rotations[:, :, frame]
 
 
-def bounding_radius(thing: SceneObject) -> float:
-    """Radius of the smallest sphere around the object's centre that holds it."""
-    if thing.shape == "sphere":
-        return thing.half[0]
-    if thing.shape == "cylinder":
-        return float(np.hypot(thing.half[0], thing.half[2]))
-    return float(np.linalg.norm(thing.half))
-
-
-def pose(scene: Scene, index: int, frame: Indices) -> tuple[Vectors, Float[np.ndarray, "3 3 m"]]:
-    """Centre and rotation (object to world) of one object at the rays' frames."""
-    centres = scene.motion.centres[:, index].astype(np.float32).T
-    rotations = scene.motion.rotations[:, index].astype(np.float32).transpose(1, 2, 0)
-    return centres[:, frame], rotations[:, :, frame]
-
-
-def rotate_to_local(rotation: Float[np.ndarray, "3 3 m"], vectors: Vectors) -> Vectors:
+def rotate_to_local(rotation: Float[Array, "3 3 m"], vectors: Spread) -> Vectors:
     """World directions in the object's coordinates."""
-    return np.stack([dot(rotation[:, i], vectors) for i in range(3)])
+    return namespace(vectors).stack([dot(rotation[:, i], vectors) for i in range(3)])
 
 
-def rotate_to_world(rotation: Float[np.ndarray, "3 3 m"], vectors: Vectors) -> Vectors:
+def rotate_to_world(rotation: Float[Array, "3 3 m"], vectors: Vectors) -> Vectors:
     """The object's directions in world coordinates."""
-    return np.stack([dot(rotation[i], vectors) for i in range(3)])
+    return namespace(vectors).stack([dot(rotation[i], vectors) for i in range(3)])
 
 
-def _near_sphere(scene: Scene, index: int, rays: Rays, radius: float) -> Int[np.ndarray, " q"]:
-    """Rays that pass the object's centre within `radius`, ahead of their start."""
-    centres = scene.motion.centres[:, index].astype(np.float32).T
-    offset = centres[:, rays.frame] - rays.origin
+def _near_sphere(actor: Actor, rays: Rays) -> Int[Array, " q"]:
+    """Rays that pass the object's centre within its sphere, ahead of their start."""
+    offset = actor.centres[:, rays.frame] - rays.origin
     along, length = dot(offset, rays.direction), dot(rays.direction, rays.direction)
-    square = np.float32(radius * radius)
-    apart = dot(offset, offset)
-    is_near = (apart * length - along * along <= square * length) & ((along > 0) | (apart <= square))
-    return np.flatnonzero(is_near)
+    square, apart = at(single((actor.radius * _SPHERE_MARGIN) ** 2), rays.frame), dot(offset, offset)
+    return nonzero((apart * length - along * along <= square * length) & ((along > 0) | (apart <= square)))
 
 
-def hit_object(scene: Scene, index: int, rays: Rays) -> tuple[Int[np.ndarray, " q"], Float[np.ndarray, " q"]]:
+def hit_object(actor: Actor, rays: Rays) -> tuple[Int[Array, " q"], Float[Array, " q"]]:
     """Indices of the rays that meet one object, and their distances."""
-    thing = scene.objects[index]
-    near = _near_sphere(scene, index, rays, bounding_radius(thing) * 1.001)
-    if near.size == 0:
-        return near, np.empty(0, np.float32)
-    centre, rotation = pose(scene, index, rays.frame[near])
+    near = _near_sphere(actor, rays)
+    if len(near) == 0:
+        return near, rays.direction[0, near]
+    frame = rays.frame[near]
+    centre, rotation = pose(actor, frame)
     origin = rotate_to_local(rotation, rays.origin[:, near] - centre)
     direction = rotate_to_local(rotation, rays.direction[:, near])
-    distance = ENTER[thing.shape](origin, direction, half_extents(thing))
-    is_hit = np.isfinite(distance)
+    distance = ENTER[actor.shape](origin, direction, at(actor.half, frame))
+    is_hit = namespace(distance).isfinite(distance)
     return near[is_hit], distance[is_hit]
 
 
 def floor_distance(rays: Rays) -> Scalars:
     """Distance to the floor z = 0, at most `FAR_DEPTH` (the backdrop, also for rays that go up)."""
-    down = np.maximum(-rays.direction[2], np.float32(1e-6))
-    distance = rays.origin[2] / down
-    return np.where(rays.direction[2] < 0, np.minimum(distance, np.float32(FAR_DEPTH)), np.float32(FAR_DEPTH))
+    distance = rays.origin[2] / (-rays.direction[2]).clip(1e-6)
+    return namespace(distance).where(rays.direction[2] < 0, distance.clip(None, FAR_DEPTH), FAR_DEPTH)
 
 
-def first_hits(scene: Scene, rays: Rays) -> tuple[Scalars, Indices]:
-    """Distance of the first surface and its owner: object number from 1, 0 for floor and backdrop."""
-    distance, owner = floor_distance(rays), np.zeros(rays.frame.shape, np.int64)
-    for index in range(len(scene.objects)):
-        hit, reached = hit_object(scene, index, rays)
+def first_hits(stage: Stage, rays: Rays) -> tuple[Scalars, Indices]:
+    """Distance of the first surface and its owner: actor's number from 1, 0 for floor and backdrop."""
+    distance, owner = floor_distance(rays), namespace(rays.frame).zeros_like(rays.frame)
+    for index, actor in enumerate(stage.actors):
+        hit, reached = hit_object(actor, rays)
         is_first = reached < distance[hit]
         chosen = hit[is_first]
         distance[chosen] = reached[is_first]
@@ -127,23 +93,25 @@ def first_hits(scene: Scene, rays: Rays) -> tuple[Scalars, Indices]:
     return distance, owner
 
 
-def pixel_box(scene: Scene, index: int, num_frames: int, size: int) -> Int[np.ndarray, " q"]:
+def pixel_box(stage: Stage, actor: Actor, frames: Int[Array, " t"], size: int) -> Int[Array, " q"]:
     """Flat indices over (time, row, column) of pixels that may see an object: its sphere's box on the screen."""
-    camera, radius = scene.camera, bounding_radius(scene.objects[index]) * 1.001
-    offset = scene.motion.centres[:num_frames, index] - camera.eyes[:num_frames]
-    right, down, forward = ((axis * offset).sum(axis=1) for axis in camera.axes[:num_frames].transpose(1, 0, 2))
-    near, far = np.maximum(forward - radius, _BEHIND), np.maximum(forward + radius, _BEHIND)
+    camera, xp = stage.camera, namespace(frames)
+    radius = at(actor.radius, frames) * _SPHERE_MARGIN
+    offset = actor.exact_centres[frames] - camera.eyes[frames]
+    right, down, forward = ((axis * offset).sum(axis=1) for axis in xp.moveaxis(camera.axes[frames], 1, 0))
+    near, far = (forward - radius).clip(_BEHIND), (forward + radius).clip(_BEHIND)
     spans = []
-    for middle, pixels in zip((down, right), camera.picture(size), strict=True):
-        # Heights, too, are measured in picture widths.
-        grid = ((np.arange(pixels) + 0.5) / pixels - 0.5) * (camera.aspect if middle is down else 1.0)
-        low = np.minimum((middle - radius) / near, (middle - radius) / far) * camera.focal
-        high = np.maximum((middle + radius) / near, (middle + radius) / far) * camera.focal
+    # Heights, too, are measured in picture widths.
+    for middle, pixels, side in zip((down, right), camera.picture(size), (camera.aspect, 1.0), strict=True):
+        centres = xp.arange(pixels, device=frames.device, dtype=xp.float64)
+        grid = ((centres + 0.5) / pixels - 0.5) * side
+        low = xp.minimum((middle - radius) / near, (middle - radius) / far) * camera.focal
+        high = xp.maximum((middle + radius) / near, (middle + radius) / far) * camera.focal
         spans.append((grid >= low[:, None]) & (grid <= high[:, None]) & (forward > -radius)[:, None])
-    return np.flatnonzero(spans[0][:, :, None] & spans[1][:, None, :])
+    return nonzero((spans[0][:, :, None] & spans[1][:, None, :]).reshape(-1))
 
 
-def take(rays: Rays, chosen: Int[np.ndarray, " q"]) -> Rays:
+def take(rays: Rays, chosen: Int[Array, " q"]) -> Rays:
     """Some of the rays."""
     return Rays(frame=rays.frame[chosen], origin=rays.origin[:, chosen], direction=rays.direction[:, chosen])
 
@@ -153,23 +121,25 @@ class Visibility:
     """What the centres of all pixels see; flat over (time, row, column), time slowest."""
 
     rays: Rays
-    distance: Float[np.ndarray, " m"]
-    owner: Int[np.ndarray, " m"]
-    amodal: Bool[np.ndarray, "k m"]
+    distance: Float[Array, " m"]
+    owner: Int[Array, " m"]
+    amodal: Bool[Array, "k m"]
 
 
-def see(scene: Scene, num_frames: int, size: int) -> Visibility:
-    """Look through the centre of every pixel; outlines end where the floor begins."""
-    height, width = scene.camera.picture(size)
-    frame = np.repeat(np.arange(num_frames), height * width)
-    origin = np.repeat(scene.camera.eyes[:num_frames].astype(np.float32).T, height * width, axis=1)
-    rays = Rays(frame=frame, origin=origin, direction=scene.camera.grid_directions(num_frames, size))
+def see(stage: Stage, frames: Int[Array, " t"], size: int) -> Visibility:
+    """Look through the centre of every pixel at some moments; outlines end where the floor begins."""
+    height, width = stage.camera.picture(size)
+    xp = namespace(frames)
+    frame = xp.broadcast_to(frames[:, None], (len(frames), height * width)).reshape(-1)
+    eyes = single(stage.camera.eyes[frames]).T
+    origin = xp.broadcast_to(eyes[:, :, None], (3, len(frames), height * width)).reshape(3, -1)
+    rays = Rays(frame=frame, origin=origin, direction=stage.camera.grid_directions(frames, size))
     ground = floor_distance(rays)
-    distance, owner = ground.copy(), np.zeros(frame.size, np.int64)
-    amodal = np.zeros((len(scene.objects), frame.size), np.bool_)
-    for index in range(len(scene.objects)):
-        box = pixel_box(scene, index, num_frames, size)
-        met, reached = hit_object(scene, index, take(rays, box))
+    distance, owner = xp.asarray(ground, copy=True), xp.zeros_like(frame)
+    amodal = xp.zeros((len(stage.actors), len(frame)), dtype=xp.bool, device=frames.device)
+    for index, actor in enumerate(stage.actors):
+        box = pixel_box(stage, actor, frames, size)
+        met, reached = hit_object(actor, take(rays, box))
         is_above = reached < ground[box[met]]
         hit, reached = box[met][is_above], reached[is_above]
         amodal[index, hit] = True
