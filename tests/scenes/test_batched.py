@@ -49,11 +49,22 @@ def test_how_many_are_traced_together_changes_nothing(monkeypatch: pytest.Monkey
     scenes = [sample_scene(CLEVR, seed=seed, num_frames=2) for seed in range(5)]
     drawn = []
     for most in (1, 2 * 2 * 32 * 32, 2**20):
-        monkeypatch.setitem(batched._MOST_PIXELS, "cpu", most)
+        monkeypatch.setattr(batched, "_MOST_PIXELS", most)
         drawn.append(draw_clips(scenes, starts=[0] * 5, num_frames=2, size=32, device=CPU))
     for other in drawn[1:]:
         assert (other.frames.int() - drawn[0].frames.int()).abs().max() <= 1
         torch.testing.assert_close(other.segments, drawn[0].segments)
+
+
+def test_without_a_device_clips_have_the_very_bytes_of_the_videos():
+    scenes = [sample_scene(CLEVR, seed=seed, num_frames=4) for seed in (4, 5)]
+    videos = [draw(scene, num_frames=4, size=32, num_samples=2) for scene in scenes]
+    clips = draw_clips(scenes, starts=[0, 1], num_frames=3, size=32, with_flow=True)
+    for row, video in enumerate(videos):
+        chosen = slice(row, row + 3)
+        np.testing.assert_array_equal(clips.frames[row], video.frames[chosen])
+        np.testing.assert_array_equal(clips.segments[row], video.segments[chosen])
+        np.testing.assert_array_equal(clips.flow[row], video.flow[chosen])
 
 
 def test_scenes_of_two_families_are_refused():

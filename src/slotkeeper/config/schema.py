@@ -49,10 +49,12 @@ class LossConfig:
 class ScenesConfig:
     """Built-in videos, rendered the first time they are needed.
 
-    num_frames: per video. size: pixels of a square side.
+    endless: train on new scenes for ever, rendered while training; `num_train` is not looked at then. num_frames: per
+    video. size: pixels of a square side.
     """
 
     family: str = "plain"
+    endless: bool = False
     num_train: int = 400
     num_val: int = 120
     num_frames: int = 16
@@ -116,6 +118,21 @@ class DataConfig:
             raise ConfigError("data needs either 'train', a folder of videos, or 'scenes', built-in videos to render")
         if self.scenes is not None and (self.train is not None or self.val is not None):
             raise ConfigError("data takes either 'scenes' or the folders 'train' and 'val', got both")
+        if self.is_endless:
+            self._check_endless()
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether training renders new scenes for ever."""
+        return self.scenes is not None and self.scenes.endless
+
+    def _check_endless(self) -> None:
+        usual = {"features": None, "fit": "stretch", "enlarge": 1.0}
+        for key, value in usual.items():
+            if getattr(self, key) != value:
+                raise ConfigError(
+                    f"data.{key} doesn't go with data.scenes.endless, whose frames are rendered as they are"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,9 +174,9 @@ def _plan(
         yield keys, _Position(epoch=epoch, consumed=consumed)
 
 
-def _order(length: int, epoch: int, seed: int, shuffle: bool) -> list[int]:
+def _order(length: int, epoch: int, seed: int, shuffle: bool) -> Sequence[int]:
     if not shuffle:
-        return list(range(length))
+        return range(length)
     order: list[int] = np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(length).tolist()
     return order
 

@@ -1,19 +1,21 @@
-"""Clips of many scenes rendered at once, in torch, on any device; the same code as for single videos draws them."""
+"""Clips of many scenes, rendered together in torch on any device; the same code as for single videos draws them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from slotkeeper.scenes.arrays import Array
 from slotkeeper.scenes.render import paint, point_flow
-from slotkeeper.scenes.stage import Scene, set_stage
+from slotkeeper.scenes.stage import Scene, Stage, set_stage
 
-_MOST_PIXELS = {"cpu": 2**16, "cuda": 2**22}
-"""Traced together: on the CPU what its caches hold well; a GPU takes about 0.6 KB for each."""
+_MOST_PIXELS = 2**22
+"""Traced together, so that batches of any size go: a GPU takes about 0.6 KB for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +28,13 @@ class RenderedClips:
     flow: Float[Tensor, "b t h w 2"] | None
 
 
-@torch.no_grad()
 def draw_clips(
     scenes: Sequence[Scene],
     *,
     starts: Sequence[int],
     num_frames: int,
     size: int,
-    device: torch.device,
+    device: torch.device | None = None,
     frame_stride: int = 1,
     num_samples: int = 2,
     with_flow: bool = False,
@@ -45,7 +46,8 @@ def draw_clips(
         starts: Each clip's first frame.
         num_frames: Of each clip.
         size: Width in pixels.
-        device: Where to render and where the clips stay.
+        device: Where to render, in torch, and where the clips stay; None for the CPU in NumPy, one scene after the
+            other, which is faster there.
         frame_stride: Every how many-th frame a clip takes.
         num_samples: Samples per pixel and axis at edges.
         with_flow: Give flow too; it leads to the scene's next frame, whatever the stride.
@@ -54,26 +56,39 @@ def draw_clips(
         ConfigError: the scenes are not of one family.
     """
     height, width = scenes[0].camera.picture(size)
-    share = max(1, _MOST_PIXELS[device.type] // (num_frames * height * width))
-    steps = torch.arange(num_frames, device=device) * frame_stride
+    share = 1 if device is None else max(1, _MOST_PIXELS // (num_frames * height * width))
     parts = []
     for first in range(0, len(scenes), share):
-        chosen = slice(first, first + share)
-        stage = set_stage(scenes[chosen], device)
-        begins = zip(stage.first_moments, starts[chosen], strict=False)
-        begin = torch.tensor([moment + start for moment, start in begins], device=device)
-        moments = (begin[:, None] + steps).reshape(-1)
-        seen, frames = paint(stage, moments, size=size, num_samples=num_samples)
-        segments = stage.labels[seen.owner, seen.rays.frame if stage.labels.shape[1] > 1 else 0]
-        flow = point_flow(stage, seen, size).reshape(-1, num_frames, height, width, 2) if with_flow else None
-        grid = (-1, num_frames, height, width)
-        parts.append(
-            (frames.reshape(*grid, 3), segments.to(torch.uint8).reshape(grid), seen.distance.reshape(grid), flow)
-        )
-    frames, segments, depth, flows = zip(*parts, strict=True)
+        stage = set_stage(scenes[first : first + share], device)
+        begins = np.array(stage.first_moments[:-1]) + starts[first : first + share]
+        moments = (begins[:, None] + np.arange(num_frames) * frame_stride).reshape(-1)
+        chosen = moments if device is None else torch.from_numpy(moments).to(device)
+        parts.append(_draw(stage, chosen, num_frames, size, num_samples, with_flow=with_flow))
+    return joined(parts)
+
+
+@torch.no_grad()
+def _draw(
+    stage: Stage, moments: Int[Array, " m"], num_frames: int, size: int, num_samples: int, *, with_flow: bool
+) -> RenderedClips:
+    seen, frames = paint(stage, moments, size=size, num_samples=num_samples)
+    segments = stage.labels[seen.owner, seen.rays.frame if stage.labels.shape[1] > 1 else 0]
+    flow = point_flow(stage, seen, size) if with_flow else None
+    grid = (-1, num_frames, *frames.shape[1:3])
     return RenderedClips(
-        frames=torch.cat(frames),
-        segments=torch.cat(segments),
-        depth=torch.cat(depth),
-        flow=torch.cat(flows) if with_flow else None,
+        frames=torch.as_tensor(frames).reshape(*grid, 3),
+        segments=torch.as_tensor(segments).to(torch.uint8).reshape(grid),
+        depth=torch.as_tensor(seen.distance).reshape(grid),
+        flow=None if flow is None else torch.as_tensor(flow).reshape(*grid, 2),
+    )
+
+
+def joined(parts: Sequence[RenderedClips]) -> RenderedClips:
+    """Clips of one length and size as one batch."""
+    flows = [part.flow for part in parts if part.flow is not None]
+    return RenderedClips(
+        frames=torch.cat([part.frames for part in parts]),
+        segments=torch.cat([part.segments for part in parts]),
+        depth=torch.cat([part.depth for part in parts]),
+        flow=torch.cat(flows) if flows else None,
     )

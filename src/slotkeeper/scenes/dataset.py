@@ -150,7 +150,7 @@ def _render_all(destination: Path, plan: RenderPlan, missing: list[int], workers
             yield render_one(destination, plan, index)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=follow_parent) as pool:
         pending = [pool.submit(render_one, destination, plan, index) for index in missing]
         try:
             for future in as_completed(pending):
@@ -163,7 +163,7 @@ def _render_all(destination: Path, plan: RenderPlan, missing: list[int], workers
             pool.shutdown(cancel_futures=True)
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """Leave Ctrl-C to the parent, and end when it is killed (a pool's workers would wait for ever)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_after_parent, daemon=True).start()

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from slotkeeper.config import Config, TrainingConfig, pairs_of, value_at
 from slotkeeper.data import ClipDataset, ClipLoader, SkippedVideo, VideoItem
 from slotkeeper.errors import ConfigError
+from slotkeeper.hardware import choose_device
 from slotkeeper.training.needs import ClipNeeds, needs_of
 from slotkeeper.types import Clip
+
+if TYPE_CHECKING:
+    from slotkeeper.scenes.endless import EndlessScenes
 
 
 def stage_at(settings: TrainingConfig, step: int) -> dict[str, int]:
@@ -37,6 +44,7 @@ def check_shares(settings: TrainingConfig, num_processes: int) -> None:
 class CurriculumSource:
     """A loader for the present clip length and batch size; a change makes a new one, at the same place in the epoch.
 
+    items: the videos; none where scenes are endless. device: where endless scenes are rendered; None for the config's.
     needs: what clips carry beside frames; None is found out from the config. skipped: videos found unusable so far.
     rank, world_size: this process's part of each batch, as `ClipLoader` takes them. Close it after use.
     """
@@ -49,6 +57,7 @@ class CurriculumSource:
         needs: ClipNeeds | None = None,
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | None = None,
         show_progress: bool = False,
     ):
         self._needs = needs_of(config) if needs is None else needs
@@ -57,7 +66,8 @@ class CurriculumSource:
         self._rank, self._world_size = rank, world_size
         self._position: Mapping[str, int] = {"epoch": 0, "consumed": 0}
         self._stage: tuple[int, int] | None = None
-        self._dataset: ClipDataset | None = None
+        self._device = device or choose_device(config.training.device)
+        self._dataset: ClipDataset | EndlessScenes | None = None
         self._loader: ClipLoader | None = None
 
     def next_clip(self, *, clip_length: int, batch_size: int) -> Clip:
@@ -84,6 +94,8 @@ class CurriculumSource:
     def close(self) -> None:
         """Stop background threads and forget decoded videos."""
         self._stop()
+        if self._dataset is not None and not isinstance(self._dataset, ClipDataset):
+            self._dataset.close()
         self._dataset = None
 
     def open(self, *, clip_length: int, batch_size: int) -> None:
@@ -97,19 +109,20 @@ class CurriculumSource:
         self._stop()
         is_first = self._dataset is None
         if self._dataset is None:
-            self._dataset = self._decoded(clip_length)
+            endless = self._config.data.is_endless
+            self._dataset = self._endless(clip_length) if endless else self._decoded(clip_length)
         else:
             self._dataset = self._dataset.with_clip_length(clip_length)
         self._dataset.preload(progress=self._show_progress and is_first)
         self._note_skipped()
-        num_workers = self._config.data.num_workers or 0
         self._loader = ClipLoader(
             self._dataset,
             batch_size=batch_size,
             seed=self._config.seed,
-            num_workers=num_workers,
+            num_workers=self._num_workers(),
             rank=self._rank,
             world_size=self._world_size,
+            shuffle=not self._config.data.is_endless,
         )
         self._loader.load_state_dict(self._position)
         self._stage = (clip_length, batch_size)
@@ -137,6 +150,33 @@ class CurriculumSource:
             features=self._needs.features,
             cache_bytes=int(data.cache_gb * 1e9),
         )
+
+    def _endless(self, clip_length: int) -> EndlessScenes:
+        from slotkeeper.scenes.endless import EndlessScenes  # deferred: physics is only needed here
+
+        data = self._config.data
+        assert data.scenes is not None
+        return EndlessScenes(
+            data.scenes.family,
+            seed=data.scenes.seed,
+            num_frames=data.scenes.num_frames,
+            clip_length=clip_length,
+            size=data.size,
+            frame_stride=data.frame_stride,
+            augmentation=data.augmentation,
+            with_segments=self._needs.segments,
+            truth=self._needs.truth,
+            device=self._device,
+            num_processes=self._num_workers(),
+        )
+
+    def _num_workers(self) -> int:
+        """As the config says; else none for videos, and for endless scenes one beside a CPU, or all other cores."""
+        data = self._config.data
+        if data.num_workers is not None or not data.is_endless:
+            return data.num_workers or 0
+        others = (os.cpu_count() or 1) // self._world_size - 1
+        return 1 if self._device.type == "cpu" else max(1, others)
 
     def _note_skipped(self) -> None:
         if self._dataset is not None:

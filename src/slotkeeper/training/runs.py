@@ -171,6 +171,7 @@ def _source(
         needs=needs,
         rank=processes.rank,
         world_size=processes.world_size,
+        device=own_device(config.training.device, processes.place),
         show_progress=show_progress,
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slotkeeper.config import Config, DataConfig, Length, ScenesConfig, pairs_of
 from slotkeeper.data import TruthKind, VideoItem, VideoReader, find_videos, path_or_url, split_folders, split_videos
-from slotkeeper.errors import DataError
+from slotkeeper.errors import ConfigError, DataError
 
 _VAL_SEEDS = 1_000_000
 """Held-out scenes have seeds from here on, so that no training set reaches them."""
@@ -16,7 +16,7 @@ _VAL_SEEDS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class RunVideos:
-    """The videos of a run.
+    """The videos of a run; none to train on where scenes are endless.
 
     root: the folder of the training videos, or its address. note: why none is held out although a share was to be, or
     "".
@@ -51,9 +51,12 @@ def find_run_videos(data: DataConfig, *, truth: Sequence[TruthKind] = (), show_p
         OutputError: scenes can't be written.
     """
     if data.scenes is not None:
-        train = _rendered(data, data.scenes, "train", truth, show_progress=show_progress)
         val = find_held_out_scenes(data, data.scenes, show_progress=show_progress) if data.scenes.num_val else None
-        return RunVideos(root=train, train=find_videos(train), val=find_videos(val) if val else [])
+        held_out = find_videos(val) if val else []
+        if data.scenes.endless:
+            return RunVideos(root=data.path, train=[], val=held_out)
+        train = _rendered(data, data.scenes, "train", truth, show_progress=show_progress)
+        return RunVideos(root=train, train=find_videos(train), val=held_out)
     assert data.train is not None
     root = path_or_url(data.train)
     if data.val is not None:
@@ -67,7 +70,7 @@ def find_run_videos(data: DataConfig, *, truth: Sequence[TruthKind] = (), show_p
 
 
 def with_known_lengths(config: Config, items: Sequence[VideoItem]) -> Config:
-    """A `clip_length` of "all" becomes the number of frames that the shortest readable video gives.
+    """A `clip_length` of "all" becomes the number of frames that the shortest readable video gives, or each scene.
 
     Raises:
         DataError: no video can be read.
@@ -75,7 +78,7 @@ def with_known_lengths(config: Config, items: Sequence[VideoItem]) -> Config:
     pairs = pairs_of(config.training.clip_length)
     if all(length != "all" for _, length in pairs):
         return config
-    counts = []
+    counts = [config.data.scenes.num_frames] if config.data.scenes and config.data.is_endless else []
     for item in items:
         try:
             counts.append(VideoReader(item.video).count_frames())
@@ -93,9 +96,18 @@ def check_lengths(items: Sequence[VideoItem], config: Config) -> None:
     """Find out now, not when the curriculum gets there, whether any video has the frames that the longest clips need.
 
     Raises:
+        ConfigError: endless scenes haven't.
         DataError: none has, or none can be read.
     """
     longest = max(length for _, length in pairs_of(config.training.clip_length) if length != "all")
+    scenes = config.data.scenes
+    if scenes is not None and scenes.endless:
+        if (longest - 1) * config.data.frame_stride + 1 > scenes.num_frames:
+            raise ConfigError(
+                f"clips of {longest} with frame_stride {config.data.frame_stride} need more frames than the "
+                f"{scenes.num_frames} of data.scenes.num_frames"
+            )
+        return
     needed = 1 if config.data.short_videos == "loop" else (longest - 1) * config.data.frame_stride + 1
     problems = []
     for item in items:
