@@ -39,6 +39,8 @@ LINES = (
     Line(name="streaming", ours=workloads.demo_streaming, theirs=workloads.yardstick_streaming),
     Line(name="slot_attention", ours=workloads.our_attention, theirs=workloads.their_attention),
     Line(name="rendering", ours=workloads.rendering),
+    Line(name="batched_rendering", ours=workloads.batched_rendering, theirs=workloads.numpy_rendering),
+    Line(name="endless", ours=workloads.endless_training, theirs=workloads.yardstick_training),
 )
 TITLES = {
     "savi_small": "training step, small SAVi, against the plain yardstick",
@@ -46,6 +48,8 @@ TITLES = {
     "streaming": "streaming step, demo model, against the plain yardstick",
     "slot_attention": "slot attention, forward + backward, against slot-attention",
     "rendering": "rendering built-in scenes, one core",
+    "batched_rendering": "rendering in torch without physics, against NumPy on one core",
+    "endless": "training step, small SAVi on endless scenes, against the plain yardstick",
 }
 
 

@@ -17,8 +17,10 @@ from slotkeeper.build import build_model
 from slotkeeper.config import Config, load_config
 from slotkeeper.correctors.slot_attention import SlotAttention
 from slotkeeper.hardware import Precision, choose_precision
+from slotkeeper.scenes.batched import draw_clips
 from slotkeeper.scenes.families import find_family
 from slotkeeper.scenes.render import render_video
+from slotkeeper.scenes.sampling import sample_scene
 from slotkeeper.training import Trainer, find_run_videos
 from slotkeeper.training.clip_source import CurriculumSource
 from slotkeeper.training.watching import Watcher
@@ -26,6 +28,8 @@ from slotkeeper.types import Features, PlacedSlots
 
 ROOT = Path(__file__).parents[1]
 CLIP_LENGTH, SIZE = 6, 64
+NUM_DRAWN = 32
+"""Scenes drawn together: 2 million pixels."""
 TOKENS, NUM_SLOTS, NUM_ITERATIONS = (64, 1024, 64), 7, 3
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -97,6 +101,15 @@ def demo_training(settings: Settings) -> Workload:
     config = load_config(
         ROOT / "configs/demo.yaml",
         ["training.clip_length=8", "training.batch_size=10", "data.scenes.num_train=64"],
+    )
+    return training(config, settings)
+
+
+def endless_training(settings: Settings) -> Workload:
+    """The small SAVi on scenes without end: physics in background processes, rendering on the training's device."""
+    config = load_config(
+        ROOT / "configs/systems/savi_small.yaml",
+        [f"training.batch_size={settings.batch}", "data.scenes.family=plain", "data.scenes.endless=true"],
     )
     return training(config, settings)
 
@@ -207,3 +220,23 @@ def rendering(settings: Settings) -> Workload:
         render_video(family, seed=next(seed), num_frames=16, size=SIZE, num_samples=2)
 
     return Workload(frames=16, dtype=torch.float32, run=render)
+
+
+def batched_rendering(settings: Settings) -> Workload:
+    """Clips of many built-in scenes rendered together in torch, on the device; physics is done before."""
+    return _drawing(settings.device)
+
+
+def numpy_rendering(settings: Settings) -> Workload:
+    """The same clips by NumPy, one after the other on one core."""
+    return _drawing(None)
+
+
+def _drawing(device: torch.device | None) -> Workload:
+    family = find_family("plain")
+    scenes = [sample_scene(family, seed=seed, num_frames=16) for seed in range(NUM_DRAWN)]
+
+    def draw() -> None:
+        draw_clips(scenes, starts=[0] * len(scenes), num_frames=16, size=SIZE, device=device)
+
+    return Workload(frames=16 * len(scenes), dtype=torch.float32, run=draw)
