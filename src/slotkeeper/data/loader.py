@@ -6,8 +6,9 @@ import queue
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,7 +53,7 @@ class ClipLoader:
         dataset: where the clips come from.
         batch_size: clips in a batch, over all ranks together.
         seed: of all randomness.
-        num_workers: threads that prepare the clips of one batch; 0 for the background thread itself.
+        num_workers: threads that prepare the clips of a batch and of the next one; 0 for the background thread itself.
         prefetch: batches prepared ahead by one background thread; 0 prepares each when it is asked for.
         rank, world_size: this process's part; the parts of all ranks in order make the single process's batch.
         shuffle: draw a new order each epoch.
@@ -195,9 +196,16 @@ def _prepare(
         for keys, after in plan:
             yield dataset.collate([draw(key) for key in keys[part]]), after
         return
-    with ThreadPoolExecutor(max_workers=num_workers) as pool:
+    pool = ThreadPoolExecutor(max_workers=num_workers)
+    waiting: deque[tuple[list[Future[Any]], _Position]] = deque()
+    try:
         for keys, after in plan:
-            yield dataset.collate(list(pool.map(draw, keys[part]))), after
+            waiting.append(([pool.submit(draw, key) for key in keys[part]], after))
+            if len(waiting) > 1:  # the workers have the next batch's clips to go on with
+                clips, reached = waiting.popleft()
+                yield dataset.collate([clip.result() for clip in clips]), reached
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _fill(ahead: queue.Queue[Any], prepared: Iterator[tuple[Clip, _Position]], stopped: threading.Event) -> None:
