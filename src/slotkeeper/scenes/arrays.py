@@ -26,9 +26,14 @@ def nonzero(mask: Bool[Array, " m"]) -> Int[Array, " q"]:
     return mask.nonzero().squeeze(1) if isinstance(mask, torch.Tensor) else np.flatnonzero(mask)
 
 
+def pick(values: Shaped[Array, "*axes f"], chosen: Int[Array, " m"]) -> Shaped[Array, "*axes m"]:
+    """`values[..., chosen]`, on a way that is several times faster in both."""
+    return values.index_select(-1, chosen) if isinstance(values, torch.Tensor) else values.take(chosen, axis=-1)
+
+
 def at(values: Shaped[Array, "*axes f"], moment: Int[Array, " m"]) -> Shaped[Array, "*axes g"]:
     """Values at some moments; those that never change (f = 1) stay as they are and are left to broadcasting."""
-    return values if values.shape[-1] == 1 else values[..., moment]
+    return values if values.shape[-1] == 1 else pick(values, moment)
 
 
 def single(array: Array) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from slotkeeper.scenes.arrays import Array, namespace, single
+from slotkeeper.scenes.arrays import Array, namespace, pick, single
 
 LOOK_AT_HEIGHT = 0.6
 
@@ -40,7 +40,8 @@ class Camera:
         xp = namespace(columns)
         right, down = (columns - 0.5) / self.focal, (rows - 0.5) * self.aspect / self.focal
         axes = xp.moveaxis(single(self.axes), 0, -1)
-        return xp.stack([axes[0, i][frame] * right + axes[1, i][frame] * down + axes[2, i][frame] for i in range(3)])
+        across, below, ahead = (pick(axis, frame) for axis in axes)
+        return across * right + below * down + ahead
 
     def grid_directions(self, frames: Int[Array, " t"], size: int) -> Float[Array, "3 m"]:
         """`directions` through the centres of all pixels, flat over (time, row, column), time slowest."""
@@ -58,9 +59,9 @@ class Camera:
         self, frame: Int[Array, " m"], points: Float[Array, "3 m"]
     ) -> tuple[Float[Array, " m"], Float[Array, " m"], Float[Array, " m"]]:
         """Picture columns and rows in [0, 1] where visible, and depth (negative behind the camera)."""
-        offset = points - self.eyes.T[:, frame]
+        offset = points - pick(self.eyes.T, frame)
         axes = namespace(points).moveaxis(self.axes, 0, -1)
-        right, down, forward = (sum(axes[a, i][frame] * offset[i] for i in range(3)) for a in range(3))
+        right, down, forward = (sum(pick(axes[a, i], frame) * offset[i] for i in range(3)) for a in range(3))
         rows = 0.5 + self.focal * down / forward / self.aspect
         return 0.5 + self.focal * right / forward, rows, forward
 

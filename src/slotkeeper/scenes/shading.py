@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int
 
-from slotkeeper.scenes.arrays import Array, at, namespace, nonzero, single
+from slotkeeper.scenes.arrays import Array, at, namespace, nonzero, pick, single
 from slotkeeper.scenes.light import LIGHT_SPREAD, SHADOW_RAYS
 from slotkeeper.scenes.shapes import ENTER, NORMAL, dot
 from slotkeeper.scenes.stage import Actor, Stage
@@ -45,9 +45,9 @@ def lit_share(stage: Stage, frame: Indices, points: Vectors, facing: Scalars) ->
     place = _along(at(stage.light_axes, frame), points)
     for actor in stage.actors:
         centre = _along(stage.light_axes, actor.centres)
-        along = centre[2][frame] - place[2]
+        along = pick(centre[2], frame) - place[2]
         reach = at(single(1.1 * actor.radius), frame) + LIGHT_SPREAD * along.clip(0)
-        apart = (centre[0][frame] - place[0]) ** 2 + (centre[1][frame] - place[1]) ** 2
+        apart = (pick(centre[0], frame) - place[0]) ** 2 + (pick(centre[1], frame) - place[1]) ** 2
         near = nonzero((apart <= reach * reach) & (along > -reach) & (facing > 0))
         if len(near):
             _cast_shadow(stage, actor, frame, points, near, blocked)
@@ -63,12 +63,13 @@ def _cast_shadow(
     blocked: Bool[Array, "l m"],
 ) -> None:
     """Mark in `blocked` which of the points `near` an object's shadow can't see each part of the light."""
-    when, half = frame[near], at(actor.half, frame[near])
+    when = pick(frame, near)
+    half = at(actor.half, when)
     centre, rotation = pose(actor, when)
-    start = rotate_to_local(rotation, points[:, near] - centre)
+    start = rotate_to_local(rotation, pick(points, near) - centre)
     for part, direction in enumerate(stage.light_directions):
         towards = rotate_to_local(actor.rotations, direction)
-        is_hit = namespace(points).isfinite(ENTER[actor.shape](start, towards[:, when], half))
+        is_hit = namespace(points).isfinite(ENTER[actor.shape](start, pick(towards, when), half))
         blocked[part, near[is_hit]] = True
 
 
@@ -93,9 +94,9 @@ def _surface(stage: Stage, rays: Rays, distance: Scalars, owner: Indices) -> Sur
         mine = nonzero(owner == index + 1)
         if len(mine) == 0:
             continue
-        frame = rays.frame[mine]
+        frame = pick(rays.frame, mine)
         centre, rotation = pose(actor, frame)
-        local = rotate_to_local(rotation, points[:, mine] - centre)
+        local = rotate_to_local(rotation, pick(points, mine) - centre)
         normals[:, mine] = rotate_to_world(rotation, NORMAL[actor.shape](local, at(actor.half, frame)))
         albedo[:, mine] = at(actor.albedo, frame)
         is_metal[mine] = at(actor.is_metal, frame)
@@ -111,7 +112,9 @@ def shade(stage: Stage, rays: Rays, distance: Scalars, owner: Indices) -> Vector
     _fade_far(colour, distance, owner)
     solid = nonzero(owner > 0)
     if len(solid):
-        colour[:, solid] = _polish(stage, take(rays, solid), _part(surface, solid), colour[:, solid], lit[solid])
+        colour[:, solid] = _polish(
+            stage, take(rays, solid), _part(surface, solid), pick(colour, solid), pick(lit, solid)
+        )
     return colour
 
 
@@ -127,18 +130,19 @@ def _matt(surface: Surface, sunshine: Scalars) -> Vectors:
 
 def _part(surface: Surface, chosen: Int[Array, " q"]) -> Surface:
     return Surface(
-        points=surface.points[:, chosen],
-        normals=surface.normals[:, chosen],
-        albedo=surface.albedo[:, chosen],
-        is_metal=surface.is_metal[chosen],
+        points=pick(surface.points, chosen),
+        normals=pick(surface.normals, chosen),
+        albedo=pick(surface.albedo, chosen),
+        is_metal=pick(surface.is_metal, chosen),
     )
 
 
 def _fade_far(colour: Vectors, distance: Scalars, owner: Indices) -> None:
     """Blend the far floor into the backdrop, in place."""
     far = nonzero((owner == 0) & (distance > FADE_START))
-    share = ((distance[far] - FADE_START) / FADE_LENGTH).clip(0, 1)
-    colour[:, far] += (SKY - colour[:, far]) * share
+    share = ((pick(distance, far) - FADE_START) / FADE_LENGTH).clip(0, 1)
+    near = pick(colour, far)
+    colour[:, far] = near + (SKY - near) * share
 
 
 def _polish(stage: Stage, rays: Rays, surface: Surface, colour: Vectors, lit: Scalars) -> Vectors:
@@ -151,9 +155,9 @@ def _polish(stage: Stage, rays: Rays, surface: Surface, colour: Vectors, lit: Sc
     glint = xp.where(surface.is_metal, 0.55 * shine**60, 0.12 * shine**16)
     metal = nonzero(surface.is_metal)
     if len(metal):
-        mirror = _mirrored(stage, rays.frame[metal], view[:, metal], _part(surface, metal))
-        tint = surface.albedo[:, metal] * 0.85 + 0.08
-        colour[:, metal] = colour[:, metal] * 0.6 + mirror * tint
+        mirror = _mirrored(stage, pick(rays.frame, metal), pick(view, metal), _part(surface, metal))
+        tint = pick(surface.albedo, metal) * 0.85 + 0.08
+        colour[:, metal] = pick(colour, metal) * 0.6 + mirror * tint
     return colour + glint * lit
 
 

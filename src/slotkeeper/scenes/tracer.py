@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int
 
-from slotkeeper.scenes.arrays import Array, at, namespace, nonzero, single
+from slotkeeper.scenes.arrays import Array, at, namespace, nonzero, pick, single
 from slotkeeper.scenes.shapes import ENTER, Spread, dot
 from slotkeeper.scenes.stage import Actor, Stage
 
@@ -34,13 +34,13 @@ class Rays:
 
 def camera_rays(stage: Stage, frame: Indices, columns: Scalars, rows: Scalars) -> Rays:
     """Rays through picture points in [0, 1]; distances along them are depths."""
-    origin = single(stage.camera.eyes).T[:, frame]
+    origin = pick(single(stage.camera.eyes).T, frame)
     return Rays(frame=frame, origin=origin, direction=stage.camera.directions(frame, columns, rows))
 
 
 def pose(actor: Actor, frame: Indices) -> tuple[Vectors, Float[Array, "3 3 m"]]:
     """Centre and rotation (object to world) of one object at the rays' moments."""
-    return actor.centres[:, frame], actor.rotations[:, :, frame]
+    return pick(actor.centres, frame), pick(actor.rotations, frame)
 
 
 def rotate_to_local(rotation: Float[Array, "3 3 m"], vectors: Spread) -> Vectors:
@@ -55,7 +55,7 @@ def rotate_to_world(rotation: Float[Array, "3 3 m"], vectors: Vectors) -> Vector
 
 def _near_sphere(actor: Actor, rays: Rays) -> Int[Array, " q"]:
     """Rays that pass the object's centre within its sphere, ahead of their start."""
-    offset = actor.centres[:, rays.frame] - rays.origin
+    offset = pick(actor.centres, rays.frame) - rays.origin
     along, length = dot(offset, rays.direction), dot(rays.direction, rays.direction)
     square, apart = at(single((actor.radius * _SPHERE_MARGIN) ** 2), rays.frame), dot(offset, offset)
     return nonzero((apart * length - along * along <= square * length) & ((along > 0) | (apart <= square)))
@@ -66,10 +66,10 @@ def hit_object(actor: Actor, rays: Rays) -> tuple[Int[Array, " q"], Float[Array,
     near = _near_sphere(actor, rays)
     if len(near) == 0:
         return near, rays.direction[0, near]
-    frame = rays.frame[near]
+    frame = pick(rays.frame, near)
     centre, rotation = pose(actor, frame)
-    origin = rotate_to_local(rotation, rays.origin[:, near] - centre)
-    direction = rotate_to_local(rotation, rays.direction[:, near])
+    origin = rotate_to_local(rotation, pick(rays.origin, near) - centre)
+    direction = rotate_to_local(rotation, pick(rays.direction, near))
     distance = ENTER[actor.shape](origin, direction, at(actor.half, frame))
     is_hit = namespace(distance).isfinite(distance)
     return near[is_hit], distance[is_hit]
@@ -113,7 +113,9 @@ def pixel_box(stage: Stage, actor: Actor, frames: Int[Array, " t"], size: int) -
 
 def take(rays: Rays, chosen: Int[Array, " q"]) -> Rays:
     """Some of the rays."""
-    return Rays(frame=rays.frame[chosen], origin=rays.origin[:, chosen], direction=rays.direction[:, chosen])
+    return Rays(
+        frame=pick(rays.frame, chosen), origin=pick(rays.origin, chosen), direction=pick(rays.direction, chosen)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
