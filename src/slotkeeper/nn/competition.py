@@ -7,7 +7,10 @@ leaves the frame.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -55,6 +58,65 @@ def compete(
     return read, attention
 
 
+def competition(
+    probes: Float[Tensor, "b s e"], tokens: Float[Tensor, "b n e"], expectation: Float[Tensor, "b s _"] | None
+) -> tuple[Float[Tensor, "b s n"], Float[Tensor, "b s 1"], Float[Tensor, "b s e"]]:
+    """Attention, its sum over tokens, and the tokens' sum weighted by it; in float32."""
+    logits = (probes @ tokens.transpose(1, 2)).float()
+    attention = (logits if expectation is None else logits + expectation).softmax(dim=1)
+    return attention, attention.sum(-1, keepdim=True), (attention.to(tokens.dtype) @ tokens).float()
+
+
+def pull(
+    pulled: Float[Tensor, "b s e"],
+    spared: Float[Tensor, "b s 1"],
+    tokens: Float[Tensor, "b n e"],
+    attention: Float[Tensor, "b s n"],
+    attention_gradient: Float[Tensor, "b s n"] | None,
+) -> tuple[Float[Tensor, "b s n"], Float[Tensor, "b s e"]]:
+    """The logits' gradient, in the tokens' precision, and the probes', in float32.
+
+    The attention's is its own, if there is one, plus pulled . tokens - spared; the softmax passes it on.
+    """
+    gradient = (pulled @ tokens.transpose(1, 2)).float() - spared
+    if attention_gradient is not None:
+        gradient = gradient + attention_gradient
+    gradient = attention * gradient
+    gradient = (gradient - attention * gradient.sum(dim=1, keepdim=True)).to(tokens.dtype)
+    return gradient, (gradient @ tokens).float()
+
+
+def _fused_for(probes: Tensor) -> ModuleType | None:
+    """The kernels, where they can do this."""
+    fused = _fused(probes.device) if probes.is_cuda else None
+    return fused if fused is not None and fused.is_fusible(probes) else None
+
+
+@cache
+def _fused(device: torch.device) -> ModuleType | None:
+    """The kernels, once they were seen to agree with the plain formulas on this device."""
+    try:
+        from slotkeeper.nn import fused_competition as fused
+    except ImportError:  # no Triton on this system
+        return None
+    generator = torch.Generator().manual_seed(0)
+    probes, tokens = (torch.randn(2, number, 24, generator=generator).to(device) for number in (5, 70))
+    expected = competition(probes, tokens, None)
+    pulled, spared = expected[2] / 70, torch.ones_like(expected[1])
+    try:
+        made = fused.fused_competition(probes, tokens, None)
+        pairs = [*zip(made, expected, strict=True)]
+        arguments = (pulled, spared, tokens, expected[0], None)
+        pairs += zip(fused.fused_pull(*arguments), pull(*arguments), strict=True)
+    except Exception as error:  # a compiler, a driver or a card that these kernels were never tried on
+        warnings.warn(f"slot attention goes without its Triton kernels, which failed: {error}", stacklevel=2)
+        return None
+    if not all(torch.allclose(ours, theirs, rtol=0.01, atol=0.01) for ours, theirs in pairs):
+        warnings.warn("slot attention goes without its Triton kernels, which are wrong on this GPU", stacklevel=2)
+        return None
+    return fused
+
+
 class _Contest(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tokens: Tensor, factors: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -81,15 +143,14 @@ class _Compete(torch.autograd.Function):
         factors: list[tuple[Tensor, Tensor]],
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(tokens.device.type, enabled=False):
-            narrow = probes.to(tokens.dtype)
-            logits = (narrow @ tokens.transpose(1, 2)).float()
-            attention = (logits if expectation is None else logits + expectation).softmax(dim=1)
-            mass = attention.sum(-1, keepdim=True) + epsilon
-            shares = attention.to(tokens.dtype)
-            read = (shares @ tokens).float() / mass
-        ctx.save_for_backward(narrow, tokens, attention, shares, mass, read)
+            narrow, fused = probes.to(tokens.dtype), _fused_for(probes)
+            compete_for = competition if fused is None else fused.fused_competition
+            attention, mass, read = compete_for(narrow, tokens, expectation)
+            mass = mass + epsilon
+            read = read / mass
+        ctx.save_for_backward(narrow, tokens, attention, mass, read)
         ctx.set_materialize_grads(False)
-        ctx.factors, ctx.dtype = factors, probes.dtype
+        ctx.factors, ctx.dtype, ctx.fused = factors, probes.dtype, fused
         return read, attention
 
     @staticmethod
@@ -97,17 +158,14 @@ class _Compete(torch.autograd.Function):
     def backward(
         ctx: Any, read_gradient: Tensor | None, attention_gradient: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        narrow, tokens, attention, shares, mass, read = ctx.saved_tensors
+        narrow, tokens, attention, mass, read = ctx.saved_tensors
         with torch.autocast(tokens.device.type, enabled=False):
             pulled = torch.zeros_like(read) if read_gradient is None else read_gradient / mass
             spared = (pulled * read).sum(-1, keepdim=True)
             pulled = pulled.to(tokens.dtype)
-            gradient = (pulled @ tokens.transpose(1, 2)).float() - spared
-            if attention_gradient is not None:
-                gradient = gradient + attention_gradient
-            gradient = attention * gradient
-            gradient = (gradient - attention * gradient.sum(dim=1, keepdim=True)).to(tokens.dtype)
+            pull_at = pull if ctx.fused is None else ctx.fused.fused_pull
+            gradient, probes = pull_at(pulled, spared, tokens, attention, attention_gradient)
             if ctx.needs_input_grad[1]:
+                shares = attention.to(tokens.dtype)
                 ctx.factors.append((torch.cat((gradient, shares), dim=1), torch.cat((narrow, pulled), dim=1)))
-            probes = (gradient @ tokens).to(ctx.dtype)
-        return probes, torch.zeros_like(mass[0, 0, 0]), None, None, None, None
+        return probes.to(ctx.dtype), torch.zeros_like(mass[0, 0, 0]), None, None, None, None
