@@ -28,6 +28,8 @@ from slotkeeper.tracking.frame_size import chunk_length
 from slotkeeper.types import Clip, GivenStart, VideoOutput
 
 _RESIZE = "{masks} bilinearly to the truth's size, then argmax; frames resized to {size} ({fit}) for the model"
+AS_DECODED = "soft masks"
+"""For the protocol: masks that follow from slots alone."""
 _FITTED = {"stretch": "stretched", "center_crop": "their middle, cut to that shape"}
 
 
@@ -145,8 +147,7 @@ def _protocol_of(
     model: SlotModel, size: tuple[int, int], named: EvaluationProtocol | None, seeds: tuple[int, ...]
 ) -> Protocol:
     """What is known before any video is scored."""
-    fit = _FITTED["stretch" if named is None else named.fit]
-    resize = _RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}", fit=fit)
+    resize = describe_resizing(masks_of_seen(model), size, fit="stretch" if named is None else named.fit)
     if named is not None:
         resize += f"; truth brought to {named.mask_size[0]}x{named.mask_size[1]} alike, by nearest labels"
     return Protocol(
@@ -261,10 +262,15 @@ def true_start(model: SlotModel, clip: Clip, device: torch.device) -> GivenStart
     return start_from_segments(clip.segments[:, 0], room).to(device)
 
 
-def _masks(model: SlotModel) -> str:
-    """For the protocol: which masks are scored."""
+def describe_resizing(masks: str, size: tuple[int, int], *, fit: Fit = "stretch") -> str:
+    """For the protocol: how these masks come to the truth's size, and frames to the model's (height, width)."""
+    return _RESIZE.format(masks=masks, size=f"{size[0]}x{size[1]}", fit=_FITTED[fit])
+
+
+def masks_of_seen(model: SlotModel) -> str:
+    """For the protocol: which masks of a frame are scored where the model sees it."""
     sigma = model.posterior_sigma
-    return "soft masks" if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
+    return AS_DECODED if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
 
 
 def features_of(model: SlotModel) -> str | None:

@@ -102,13 +102,18 @@ def _predict(arguments: argparse.Namespace) -> int:
     return predict(arguments)
 
 
+def _refuse_without_predict(arguments: argparse.Namespace) -> None:
+    for option in ("burn_in", "lpips", "trunk_weights"):
+        if getattr(arguments, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')} is for scoring predictions, with --predict")
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.predict is not None:
         from slotkeeper.cli.predict import evaluate_predictions
 
         return evaluate_predictions(arguments)
-    if arguments.burn_in is not None:
-        raise ConfigError("--burn-in is for scoring predictions, with --predict")
+    _refuse_without_predict(arguments)
     from slotkeeper.build import load_model
     from slotkeeper.data import find_videos
     from slotkeeper.evaluation import evaluate

@@ -12,6 +12,7 @@ from slotkeeper.errors import ConfigError, nearest_name
 _DEVICES = ("auto", "cpu", "cuda")
 _MOST = 2**31 - 1
 _DEFAULT = "(default: %(default)s)"
+LPIPS_TRUNKS = ("alex", "vgg", "squeeze")
 DATASETS = (
     *(
         "clevr_video",
@@ -140,6 +141,14 @@ def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
     )
     evaluate.add_argument(
         "--burn-in", type=_number(1), metavar="K", help="with --predict: frames that are seen (default: the model's)"
+    )
+    evaluate.add_argument(
+        "--lpips", choices=LPIPS_TRUNKS, help="with --predict: LPIPS too, on this trunk; needs --trunk-weights"
+    )
+    evaluate.add_argument(
+        "--trunk-weights",
+        metavar="FILE",
+        help="with --lpips: the trunk's weights, safetensors with torchvision's names",
     )
     evaluate.add_argument(
         "--protocol", metavar="NAME", help="as a published system is scored; 'slotkeeper protocols' lists them"
