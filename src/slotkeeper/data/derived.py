@@ -58,9 +58,13 @@ class DerivedMedia(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class DerivedFrames(DerivedMedia):
-    """A video of one file a frame. fps: frames per second. read: one frame of its file; raises a DataError."""
+    """A video of one file a frame. fps: frames per second. read: one frame of its file. size: its width and height.
+
+    Both raise a DataError.
+    """
 
     fps: Fraction
+    size: Callable[[Path], tuple[int, int]] = field(compare=False)
     read: Callable[[Path], UInt8[np.ndarray, "h w 3"]] = field(compare=False)
 
 

@@ -125,13 +125,15 @@ class ImageFolder:
 
     def __init__(self, path: MediaPath, *, fps: Fraction) -> None:
         self._read: Callable[[Any], UInt8[np.ndarray, "h w 3"]] = read_image
+        size: Callable[[Any], tuple[int, int]] = image_size
         if isinstance(path, DerivedFrames):
-            fps, self._read = path.fps, path.read
+            fps, self._read, size = path.fps, path.read, path.size
         with _as_video_error(path):
             self._images = media_files(path)
         if not self._images:
             raise VideoError(f"{path} has no frames: expected jpg or png files in it")
-        width, height = image_size(self._images[0])
+        with _as_video_error(self._images[0]):
+            width, height = size(self._images[0])
         self.info = VideoInfo(
             width=width,
             height=height,

@@ -70,7 +70,7 @@ class _Cells:
     def video(self) -> DerivedFrames:
         """The frames where they lie."""
         name, place = self._folder.name, str(self._folder)
-        return DerivedFrames(name=name, place=place, files=self.frames, fps=_FPS, read=self.frame)
+        return DerivedFrames(name=name, place=place, files=self.frames, fps=_FPS, size=self._size, read=self.frame)
 
     def masks(self) -> DerivedMasks | None:
         """The labels where they lie, if there are any."""
@@ -119,6 +119,10 @@ class _Cells:
         low, high = self._extent
         scaled = np.clip((self._gray(file) - low) / (high - low) * 255, 0, 255).round().astype(np.uint8)
         return np.repeat(scaled[..., None], 3, axis=2)
+
+    def _size(self, file: Path) -> tuple[int, int]:
+        height, width = self._gray(file).shape
+        return width, height
 
     def _shape(self) -> tuple[int, int, int]:
         height, width = read_mask(self._inside(next(iter(self._markers.values())))).shape

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 
 from slotkeeper.data.derived import DerivedFrames, DerivedMasks
 from slotkeeper.data.frames import MAX_PIXELS
-from slotkeeper.data.image_folder import read_image
+from slotkeeper.data.image_folder import image_size, read_image
 from slotkeeper.data.sources.pictures import frames_of
 from slotkeeper.data.sources.rle import decode_rle
 from slotkeeper.data.sources.source import (
@@ -94,7 +94,12 @@ class YouTubeVis(FolderSource):
         video_id = _name(listed.names, number)
         pictures = partial(self._pictures, folder, listed.names)
         frames = DerivedFrames(
-            name=PurePosixPath(video_id).name, place=listed.place, files=pictures, fps=self.fps, read=read_image
+            name=PurePosixPath(video_id).name,
+            place=listed.place,
+            files=pictures,
+            fps=self.fps,
+            size=image_size,
+            read=read_image,
         )
         masks = DerivedMasks(
             name=f"{frames.name}_masks",
