@@ -38,10 +38,11 @@ _SPLITS: tuple[Split, Split] = ("train", "val")
 
 @dataclass(frozen=True, kw_only=True)
 class VideoItem:
-    """One video, on disk or in a shard.
+    """One video, on disk, in a shard, or in a public data set where it lies.
 
     video_id: path below the data set's root without suffix, with "/". video: a file, or a folder of frames. masks: an
-    npz file or a folder of PNG files; None without. truth: an npz file of flow, depth and the like; None without.
+    npz file, a folder of PNG files, or `DerivedMasks`; None without. truth: an npz file of flow, depth and the like;
+    None without.
     """
 
     video_id: str
