@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos, start_from_segments
 from slotkeeper.data.resizing import Fit
-from slotkeeper.errors import DamagedModelError, DataError, counted
+from slotkeeper.errors import DamagedModelError, DataError, counted, none_of
 from slotkeeper.interfaces import BackboneEncoder
 from slotkeeper.metrics.health import effective_slots, mask_entropy, mask_swap_rate
 from slotkeeper.metrics.prediction import psnr
@@ -134,10 +134,7 @@ def evaluate(
             item = by_id[clip.video_ids[0]]
             skipped.append(SkippedVideo(video_id=item.video_id, path=item.video, reason=f"{item.masks}: {error}"))
     if len(skipped) - num_known == len(usable):
-        first = skipped[num_known].reason
-        raise DataError(
-            first if len(usable) == 1 else f"none of {len(usable)} videos can be scored; the first: {first}"
-        )
+        raise DataError(none_of(len(usable), skipped[num_known].reason, "scored"))
     for video in skipped[num_known:]:
         gathered.scorer.skip(video.video_id, video.reason)
     return gathered.evaluation()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotkeeper.errors import ConfigError, DataError, SlotkeeperError, counted
+from slotkeeper.errors import ConfigError, DataError, SlotkeeperError, counted, none_of
 from slotkeeper.files import check_writable, read_path_list, write_json
 from slotkeeper.freed_memory import keep_freed_memory
 from slotkeeper.launched import find_place
@@ -312,9 +312,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     inspection = inspect_path(arguments.path, progress=True)
     print(describe(inspection))
     if not inspection.whole:
-        number, first = len(inspection.videos), str(inspection.videos[0].problem)
-        none = f"none of {number} videos in {arguments.path} can be decoded; the first: {first}"
-        raise DataError(first if number == 1 else none)
+        raise DataError(none_of(len(inspection.videos), str(inspection.videos[0].problem), "decoded"))
     save_contact_sheet(sheet, inspection)
     print(f"contact sheet: {sheet}")
     problems = [(str(video.item.video), problem) for video in inspection.videos for problem in video.problems]

@@ -272,6 +272,9 @@ def _add_convert(actions: _Commands) -> None:  # type: ignore[type-arg]
     convert.add_argument("name", metavar="NAME", choices=DATASETS, help=", ".join(DATASETS))
     convert.add_argument("source", type=_video, metavar="SOURCE", help="the unpacked download; for atari: GAME,GAME:20")
     convert.add_argument("out", type=_path, metavar="OUT", help="where the videos go, a new or empty folder")
+    convert.add_argument(
+        "--workers", type=_number(1), metavar="N", help="videos side by side (default: one per core, at most 8)"
+    )
     convert.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

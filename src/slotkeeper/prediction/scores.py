@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos
-from slotkeeper.errors import DataError, counted
+from slotkeeper.errors import DataError, counted, none_of
 from slotkeeper.evaluation import (
     AS_DECODED,
     conditioning_of,
@@ -258,7 +258,7 @@ def evaluate_prediction(
     reasons |= {video.video_id: video.reason for video in unusable}
     if not num_scored:
         name, reason = next(iter(reasons.items()))
-        raise DataError(f"none of {counted(len(items), 'video')} can be scored; the first: {name}: {reason}")
+        raise DataError(none_of(len(items), f"{name}: {reason}", "scored"))
     for name, reason in reasons.items():
         scorer.skip(name, reason)
     return scorer.evaluation()
