@@ -189,6 +189,11 @@ def test_names_never_collide(tmp_path: Path):
     assert given == ["clip", "clip-3", "clip-2", "Clip-4", "video", "skipped.json-2"]
 
 
+def test_long_names_are_cut_so_that_a_folder_can_have_them(tmp_path: Path):
+    given = list(name_results([tmp_path / f"{'é' * 140}{end}.mp4" for end in "ab"]).values())
+    assert given == ["é" * 100, "é" * 100 + "-2"]
+
+
 def test_videos_of_the_data_layout_are_called_by_their_folders(tmp_path: Path):
     both = [tmp_path / "0001" / "video.mp4", tmp_path / "0002" / "video.mp4"]
     assert list(name_results(both).values()) == ["0001", "0002"]
