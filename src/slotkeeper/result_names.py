@@ -24,8 +24,8 @@ def name_results(
     """A folder name for each video, in order: its file's name without suffix, numbered where that is taken.
 
     Names of more than 200 bytes are cut. Several videos in the data layouts `NAME/video.mp4` and `NAME/frames` are
-    called by their folders' names. Names that differ in case alone count as taken (some file systems don't tell them apart), and so do the plain names of videos
-    that come later.
+    called by their folders' names. Names that differ in case alone count as taken (some file systems don't tell them
+    apart), and so do the plain names of videos that come later.
 
     Args:
         paths: the videos.
