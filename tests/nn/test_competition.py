@@ -72,7 +72,7 @@ def test_tokens_that_nothing_trains_get_no_gradient() -> None:
     read, _ = compete(probes, contested, epsilon=EPSILON)
     read.sum().backward()
     assert probes.grad is not None
-    assert not contested.factors
+    assert not contested.factors.pairs
 
 
 def test_a_second_backward_pass_gives_the_same_gradient() -> None:
@@ -94,3 +94,21 @@ def test_in_bf16_the_products_are_rounded_and_nothing_else() -> None:
     assert torch.allclose(read, exact, atol=0.05)
     (gradient,) = torch.autograd.grad(read.sum(), narrow)
     assert gradient.dtype == torch.bfloat16
+
+
+def test_a_backward_pass_that_stops_at_the_slots_adds_nothing_to_a_later_one() -> None:
+    probes, tokens, _ = drawn(2, torch.float32)
+    contested = contest(tokens)
+    value = iterated(lambda p: compete(p, contested, None, epsilon=EPSILON), probes, tokens)
+    (expected,) = torch.autograd.grad(value, tokens, retain_graph=True)
+    torch.autograd.grad(value, probes, retain_graph=True)
+    (gradient,) = torch.autograd.grad(value, tokens)
+    assert torch.equal(gradient, expected)
+
+
+def test_no_video_at_all_has_a_gradient_too() -> None:
+    probes, tokens = torch.rand(0, 3, 4, requires_grad=True), torch.rand(0, 7, 4, requires_grad=True)
+    read, _ = compete(probes, contest(tokens), epsilon=EPSILON)
+    read.sum().backward()
+    assert tokens.grad is not None
+    assert tokens.grad.shape == tokens.shape
