@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
+import slotkeeper.nn
+from slotkeeper.nn import competition as plain
 from slotkeeper.nn.competition import compete, contest
 
 EPSILON = 0.5
@@ -51,6 +57,17 @@ def test_values_and_gradients_are_those_of_the_plain_formula(seed: int, has_expe
     assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     for gradient, wanted in zip(gradients, expected, strict=True):
         assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_of_slots", [False, True])
+def test_what_is_expected_has_the_gradient_of_the_plain_formula(is_of_slots: bool) -> None:
+    probes, tokens, drawn_expectation = drawn(6, torch.float32)
+    expectation = (drawn_expectation[:, :, :1] if is_of_slots else drawn_expectation).clone().requires_grad_()
+    contested = contest(tokens)
+    ours = iterated(lambda p: compete(p, contested, expectation, epsilon=EPSILON), probes, tokens)
+    theirs = iterated(lambda p: plainly(p, tokens, expectation), probes, tokens)
+    gradient, wanted = (torch.autograd.grad(value, expectation)[0] for value in (ours, theirs))
+    assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_slot_that_is_minus_infinity_everywhere_reads_nothing_and_has_no_gradient() -> None:
@@ -112,3 +129,23 @@ def test_no_video_at_all_has_a_gradient_too() -> None:
     read.sum().backward()
     assert tokens.grad is not None
     assert tokens.grad.shape == tokens.shape
+
+
+def fail(*_: Any) -> Any:
+    raise RuntimeError("no such card")
+
+
+def doubled(*arguments: Any) -> Any:
+    return [2 * made for made in plain.competition(*arguments)]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"), [(fail, "kernels, which failed: no such card"), (doubled, "kernels, which are wrong")]
+)
+def test_kernels_that_fail_or_are_wrong_are_left_out(
+    kernel: Callable[..., Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused = SimpleNamespace(fused_competition=kernel, fused_pull=plain.pull)
+    monkeypatch.setattr(slotkeeper.nn, "fused_competition", fused, raising=False)
+    with pytest.warns(UserWarning, match=said):
+        assert plain._fused.__wrapped__(torch.device("cpu")) is None

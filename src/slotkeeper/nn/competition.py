@@ -21,7 +21,10 @@ from torch.autograd.function import once_differentiable
 
 @dataclass(kw_only=True)
 class Factors:
-    """Pairs `b k n` and `b k e` of one backward pass; those of one that never came to the tokens are forgotten."""
+    """Pairs `b k n` and `b k e` of one backward pass; those of one that never came to the tokens are forgotten.
+
+    A reentrant checkpoint is a backward pass of its own: it may hold reads together with their `contest`, not without.
+    """
 
     pairs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     backward_pass: int = -1
@@ -71,7 +74,7 @@ def compete(
     """What each slot reads, and its attention: Locatello et al. 2020 (arXiv 2006.15055), algorithm 1, lines 6 to 8.
 
     a = softmax over slots of (probes . tokens + expectation); read = sum_n a x / (sum_n a + epsilon). expectation: what
-    logits gain for reasons of their own; no gradient flows into it. Products with tokens are in their precision, all
+    logits gain for reasons of their own. Products with tokens are in their precision, all
     else is in float32.
     """
     read, attention = _Compete.apply(
@@ -170,6 +173,7 @@ class _Compete(torch.autograd.Function):
             read = read / mass
         ctx.save_for_backward(narrow, tokens, attention, mass, read)
         ctx.set_materialize_grads(False)
+        ctx.expected = None if expectation is None else expectation.shape
         ctx.factors, ctx.dtype, ctx.fused = factors, probes.dtype, fused
         return read, attention
 
@@ -188,4 +192,5 @@ class _Compete(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 shares = attention.to(tokens.dtype)
                 ctx.factors.note(torch.cat((gradient, shares), dim=1), torch.cat((narrow, pulled), dim=1))
-        return probes.to(ctx.dtype), mass.new_zeros(()), None, None, None, None
+            expectation = gradient.float().sum_to_size(ctx.expected) if ctx.needs_input_grad[3] else None
+        return probes.to(ctx.dtype), mass.new_zeros(()), None, expectation, None, None
