@@ -19,22 +19,47 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
+@dataclass(kw_only=True)
+class Factors:
+    """Pairs `b k n` and `b k e` of one backward pass; those of one that never came to the tokens are forgotten.
+
+    A reentrant checkpoint is a backward pass of its own: it may hold reads together with their `contest`, not without.
+    """
+
+    pairs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    backward_pass: int = -1
+
+    def note(self, left: Float[Tensor, "b k n"], right: Float[Tensor, "b k e"]) -> None:
+        """Within a backward pass alone."""
+        current = torch._C._current_graph_task_id()
+        if current != self.backward_pass:
+            self.pairs.clear()
+        self.backward_pass = current
+        self.pairs.append((left, right))
+
+    def product(self) -> Float[Tensor, "b n e"]:
+        """The sum of the pairs' products; they are gone afterwards."""
+        lefts, rights = zip(*self.pairs, strict=True)
+        self.pairs.clear()
+        return torch.cat(lefts, dim=1).transpose(1, 2) @ torch.cat(rights, dim=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContestedTokens:
     """Tokens `b n e` that slots read several times.
 
-    ticket: a scalar through which autograd knows that the reads come before the tokens' gradient. factors: noted by the
+    ticket: a scalar through which autograd knows that the reads come before the tokens' gradient. factors: noted by one
     backward pass of the reads, the gradient being the sum of their products.
     """
 
     tokens: Float[Tensor, "b n e"]
     ticket: Float[Tensor, ""]
-    factors: list[tuple[Float[Tensor, "b k n"], Float[Tensor, "b k e"]]] = field(default_factory=list)
+    factors: Factors
 
 
 def contest(tokens: Float[Tensor, "b n e"]) -> ContestedTokens:
     """Tokens ready to be read by `compete`, in the precision that they have."""
-    factors: list[tuple[Tensor, Tensor]] = []
+    factors = Factors()
     ticket: Tensor = _Contest.apply(tokens, factors)
     return ContestedTokens(tokens=tokens.detach(), ticket=ticket, factors=factors)
 
@@ -49,7 +74,7 @@ def compete(
     """What each slot reads, and its attention: Locatello et al. 2020 (arXiv 2006.15055), algorithm 1, lines 6 to 8.
 
     a = softmax over slots of (probes . tokens + expectation); read = sum_n a x / (sum_n a + epsilon). expectation: what
-    logits gain for reasons of their own; no gradient flows into it. Products with tokens are in their precision, all
+    logits gain for reasons of their own. Products with tokens are in their precision, all
     else is in float32.
     """
     read, attention = _Compete.apply(
@@ -119,16 +144,14 @@ def _fused(device: torch.device) -> ModuleType | None:
 
 class _Contest(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, factors: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def forward(ctx: Any, tokens: Tensor, factors: Factors) -> Tensor:
         ctx.factors = factors
         return torch.zeros((), device=tokens.device)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor, None]:
-        lefts, rights = zip(*ctx.factors, strict=True)
-        ctx.factors.clear()
-        return torch.cat(lefts, dim=1).transpose(1, 2) @ torch.cat(rights, dim=1), None
+        return ctx.factors.product(), None
 
 
 class _Compete(torch.autograd.Function):
@@ -140,7 +163,7 @@ class _Compete(torch.autograd.Function):
         tokens: Tensor,
         expectation: Tensor | None,
         epsilon: float,
-        factors: list[tuple[Tensor, Tensor]],
+        factors: Factors,
     ) -> tuple[Tensor, Tensor]:
         with torch.autocast(tokens.device.type, enabled=False):
             narrow, fused = probes.to(tokens.dtype), _fused_for(probes)
@@ -150,6 +173,7 @@ class _Compete(torch.autograd.Function):
             read = read / mass
         ctx.save_for_backward(narrow, tokens, attention, mass, read)
         ctx.set_materialize_grads(False)
+        ctx.expected = None if expectation is None else expectation.shape
         ctx.factors, ctx.dtype, ctx.fused = factors, probes.dtype, fused
         return read, attention
 
@@ -167,5 +191,6 @@ class _Compete(torch.autograd.Function):
             gradient, probes = pull_at(pulled, spared, tokens, attention, attention_gradient)
             if ctx.needs_input_grad[1]:
                 shares = attention.to(tokens.dtype)
-                ctx.factors.append((torch.cat((gradient, shares), dim=1), torch.cat((narrow, pulled), dim=1)))
-        return probes.to(ctx.dtype), torch.zeros_like(mass[0, 0, 0]), None, None, None, None
+                ctx.factors.note(torch.cat((gradient, shares), dim=1), torch.cat((narrow, pulled), dim=1))
+            expectation = gradient.float().sum_to_size(ctx.expected) if ctx.needs_input_grad[3] else None
+        return probes.to(ctx.dtype), mass.new_zeros(()), None, expectation, None, None

@@ -6,7 +6,7 @@ For NVIDIA GPUs, where PyTorch brings Triton along; nothing else needs it. The p
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 import triton
@@ -33,20 +33,21 @@ def fused_competition(
     attention = launch.empty(launch.num_slots, launch.num_tokens)
     masses = launch.empty(launch.num_blocks, launch.num_slots)
     sums = launch.empty(launch.num_blocks, launch.num_slots, launch.width)
-    expected = None if expectation is None else expectation.expand(-1, -1, launch.num_tokens)
-    _compete_kernel[launch.grid](
-        probes.contiguous(),
-        tokens,
-        attention if expected is None else expected,
-        attention,
-        masses,
-        sums,
-        *launch.sizes,
-        *tokens.stride(),
-        *((0, 0, 0) if expected is None else expected.stride()),
-        has_expectation=expected is not None,
-        **launch.blocks,
-    )
+    expected = None if expectation is None else expectation.expand(launch.batch, launch.num_slots, launch.num_tokens)
+    with torch.cuda.device_of(tokens):  # where Triton starts a kernel, else the current one
+        _compete_kernel[launch.grid](
+            probes.contiguous(),
+            tokens,
+            attention if expected is None else expected,
+            attention,
+            masses,
+            sums,
+            *launch.sizes,
+            *tokens.stride(),
+            *((0, 0, 0) if expected is None else expected.stride()),
+            has_expectation=expected is not None,
+            **launch.blocks,
+        )
     return attention, masses.sum(1)[..., None], sums.sum(1)
 
 
@@ -61,19 +62,20 @@ def fused_pull(
     launch = _Launch(pulled, tokens)
     gradient = launch.empty(launch.num_slots, launch.num_tokens, dtype=tokens.dtype)
     sums = launch.empty(launch.num_blocks, launch.num_slots, launch.width)
-    _pull_kernel[launch.grid](
-        pulled.contiguous(),
-        spared.contiguous(),
-        tokens,
-        attention.contiguous(),
-        attention if attention_gradient is None else attention_gradient.contiguous(),
-        gradient,
-        sums,
-        *launch.sizes,
-        *tokens.stride(),
-        has_gradient=attention_gradient is not None,
-        **launch.blocks,
-    )
+    with torch.cuda.device_of(tokens):  # where Triton starts a kernel, else the current one
+        _pull_kernel[launch.grid](
+            pulled.contiguous(),
+            spared.contiguous(),
+            tokens,
+            attention.contiguous(),
+            attention if attention_gradient is None else attention_gradient.contiguous(),
+            gradient,
+            sums,
+            *launch.sizes,
+            *tokens.stride(),
+            has_gradient=attention_gradient is not None,
+            **launch.blocks,
+        )
     return gradient, sums.sum(1)
 
 
@@ -99,6 +101,7 @@ class _Launch:
 
 
 @triton.jit
+@no_type_check
 def _block(
     tokens: Any,
     video: Any,
@@ -120,6 +123,7 @@ def _block(
 
 
 @triton.jit
+@no_type_check
 def _of_slots(
     matrix: Any, video: Any, num_slots: Any, width: Any, padded_slots: tl.constexpr, padded_width: tl.constexpr
 ) -> Any:
@@ -133,6 +137,7 @@ def _of_slots(
 
 
 @triton.jit
+@no_type_check
 def _store_sums(
     sums: Any, part: Any, row: Any, num_slots: Any, width: Any, padded_slots: tl.constexpr, padded_width: tl.constexpr
 ) -> None:
@@ -145,6 +150,7 @@ def _store_sums(
 
 
 @triton.jit
+@no_type_check
 def _compete_kernel(
     probes: Any,
     tokens: Any,
@@ -167,7 +173,7 @@ def _compete_kernel(
     padded_slots: tl.constexpr,
     padded_width: tl.constexpr,
 ) -> None:
-    video, block = tl.program_id(0), tl.program_id(1)
+    video, block = tl.program_id(0).to(tl.int64), tl.program_id(1)  # a batch of clips can outgrow 32 bits
     places, slots = block * block_size + tl.arange(0, block_size), tl.arange(0, padded_slots)
     is_real = (places[:, None] < num_tokens) & (slots[None, :] < num_slots)
     seen = _block(tokens, video, places, num_tokens, width, video_stride, token_stride, value_stride, padded_width)
@@ -194,6 +200,7 @@ def _compete_kernel(
 
 
 @triton.jit
+@no_type_check
 def _pull_kernel(
     pulled: Any,
     spared: Any,
@@ -214,7 +221,7 @@ def _pull_kernel(
     padded_slots: tl.constexpr,
     padded_width: tl.constexpr,
 ) -> None:
-    video, block = tl.program_id(0), tl.program_id(1)
+    video, block = tl.program_id(0).to(tl.int64), tl.program_id(1)  # a batch of clips can outgrow 32 bits
     places, slots = block * block_size + tl.arange(0, block_size), tl.arange(0, padded_slots)
     is_real = (places[:, None] < num_tokens) & (slots[None, :] < num_slots)
     here = (video * num_slots + slots[None, :]) * num_tokens + places[:, None]
