@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def _stem(path: MediaPath) -> str:
         return STREAM_NAME
     full = _resolved(path)
     stem = full.name if full.is_dir() else Path(full.name).stem
-    encoded = os.fsencode(stem)
+    encoded = stem.encode(errors="surrogatepass")
     if len(encoded) > _LONGEST:
         stem = encoded[:_LONGEST].decode(errors="ignore")
     return stem if stem.strip(".") else _LAYOUT_STEM
