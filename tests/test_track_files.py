@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 from streams import video_bytes
 
 from slotkeeper.data import Start
+from slotkeeper.data.media import MediaPath
 from slotkeeper.errors import DataError, OutputError, VideoError
 from slotkeeper.export import ResultsWriter
 from slotkeeper.files import folder_lock
@@ -192,6 +194,17 @@ def test_names_never_collide(tmp_path: Path):
 def test_long_names_are_cut_so_that_a_folder_can_have_them(tmp_path: Path):
     given = list(name_results([tmp_path / f"{'é' * 120}{end}.mp4" for end in "ab"]).values())
     assert given == ["é" * 100, "é" * 100 + "-2"]
+
+
+def test_names_that_no_file_system_takes_are_changed(tmp_path: Path):
+    class InShard:
+        name = "\ud800.mp4"
+
+        def is_dir(self) -> bool:
+            return False
+
+    (given,) = name_results(cast("list[MediaPath]", [InShard()])).values()
+    (tmp_path / given).mkdir()
 
 
 def test_videos_of_the_data_layout_are_called_by_their_folders(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,7 +65,15 @@ def _stem(path: MediaPath) -> str:
         return STREAM_NAME
     full = _resolved(path)
     stem = full.name if full.is_dir() else Path(full.name).stem
-    encoded = stem.encode(errors="surrogatepass")
-    if len(encoded) > _LONGEST:
-        stem = encoded[:_LONGEST].decode(errors="ignore")
+    stem = _writable(stem)
     return stem if stem.strip(".") else _LAYOUT_STEM
+
+
+def _writable(stem: str) -> str:
+    """A name that a folder can have: ids of shards may be any text, and of any length."""
+    try:
+        encoded = os.fsencode(stem)
+    except UnicodeEncodeError:
+        stem = stem.encode(errors="replace").decode()
+        encoded = os.fsencode(stem)
+    return stem if len(encoded) <= _LONGEST else encoded[:_LONGEST].decode(errors="ignore")
