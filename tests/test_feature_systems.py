@@ -204,6 +204,7 @@ SIMILARITY = LossConfig(name="feature_similarity", weight=0.1, settings={"temper
 def test_rebuilding_the_packaged_networks_features_gives_masks_of_unseen_videos_that_beat_a_grid(
     name: str, losses: list[LossConfig]
 ):
+    """The start does it, which tells regions of the first frame apart: the untrained model has more, see the print."""
     config = small(name)
     corrector, decoder = changed(config.model.corrector, hidden_dim=32), config.model.decoder
     placed = {"epsilon": 1.0, "window": [0.12, 0.19], "strictness": 20.0}
