@@ -10,7 +10,7 @@ from slotkeeper.checkpoint import list_shipped_models
 from slotkeeper.data import VideoFrame
 from slotkeeper.scenes.render import render_video
 
-FAMILIES = {"default": "plain", "clevrer": "clevrer"}
+FAMILIES = {"default": "plain", "clevr": "clevr", "clevrer": "clevrer"}
 
 
 @pytest.mark.parametrize("name", [folder.name for folder in list_shipped_models()])

@@ -103,7 +103,7 @@ def test_what_departs_from_a_protocol_is_named(videos: Path):
         model, find_videos(videos), size=(SIDE, SIDE), named=find_protocol("movi_a.savi")
     ).scores.protocol
     assert protocol.departures == (
-        "slots 3, 11 there",
+        "slots 3, 24 there",
         "frames for the model of 32x32, 64x64 there",
         f"frames scored at a time: {LENGTH}, 24 there",
         "conditioning none, boxes of the true objects in the first frame there",

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import numpy as np
 import pytest
@@ -187,6 +187,25 @@ def test_names_never_collide(tmp_path: Path):
     names = ["a/clip.mp4", "b/clip.mp4", "clip-2.mov", "c/Clip.avi", "a/clip.mp4", "....mp4", "skipped.json.mp4"]
     given = list(name_results([tmp_path / name for name in names]).values())
     assert given == ["clip", "clip-3", "clip-2", "Clip-4", "video", "skipped.json-2"]
+
+
+def test_long_names_are_cut_so_that_a_folder_can_have_them(tmp_path: Path):
+    given = list(name_results([tmp_path / f"{'é' * 120}{end}.mp4" for end in "ab"]).values())
+    assert given == ["é" * 100, "é" * 100 + "-2"]
+
+
+def test_names_that_no_file_system_takes_are_changed(tmp_path: Path):
+    class Listed(PosixPath):
+        """As a shard's index may name it."""
+
+        def resolve(self, strict: bool = False) -> Listed:
+            return self
+
+        def is_dir(self) -> bool:
+            return False
+
+    (given,) = name_results([Listed("\ud800.mp4")]).values()
+    (tmp_path / given).mkdir()
 
 
 def test_videos_of_the_data_layout_are_called_by_their_folders(tmp_path: Path):

@@ -433,6 +433,12 @@ def test_wrong_rates_are_refused(settings: dict[str, Any], said: str):
         parse_config(raw_config(Path("videos"), **settings), "test")
 
 
+def test_a_rate_for_a_part_that_is_not_trained_is_refused():
+    model = nn.ModuleDict({"encoder": nn.Linear(3, 2).requires_grad_(False), "decoder": nn.Linear(2, 3)})
+    with pytest.raises(ConfigError, match="lr_scale names 'encoder', of which nothing is trained here"):
+        make_optimizer(dict(model.named_parameters()), TrainingConfig(lr_scale={"encoder": 0.1}))
+
+
 def test_only_matrices_decay():
     layer = nn.Linear(3, 2)
     optimizer = make_optimizer(dict(layer.named_parameters()), TrainingConfig(lr=0.1, weight_decay=0.5))

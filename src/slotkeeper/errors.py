@@ -72,6 +72,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def none_of(number: int, first: str, can_be: str = "used") -> str:
+    """The sentence where of some videos not one is of use; of a single video its own reason is all.
+
+    >>> none_of(1, "a.mp4 is empty"), none_of(3, "a.mp4 is empty", "scored")
+    ('a.mp4 is empty', 'none of 3 videos can be scored; the first: a.mp4 is empty')
+    """
+    return first if number == 1 else f"none of {number} videos can be {can_be}; the first: {first}"
+
+
 def first_line(error: BaseException) -> str:
     """What an error of another library says, in one line; its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos, start_from_segments
 from slotkeeper.data.resizing import Fit
-from slotkeeper.errors import DamagedModelError, DataError, counted
+from slotkeeper.errors import DamagedModelError, DataError, counted, none_of
 from slotkeeper.interfaces import BackboneEncoder
 from slotkeeper.metrics.health import effective_slots, mask_entropy, mask_swap_rate
 from slotkeeper.metrics.prediction import psnr
@@ -28,6 +28,8 @@ from slotkeeper.tracking.frame_size import chunk_length
 from slotkeeper.types import Clip, GivenStart, VideoOutput
 
 _RESIZE = "{masks} bilinearly to the truth's size, then argmax; frames resized to {size} ({fit}) for the model"
+AS_DECODED = "soft masks"
+"""For the protocol: masks that follow from slots alone."""
 _FITTED = {"stretch": "stretched", "center_crop": "their middle, cut to that shape"}
 
 
@@ -132,10 +134,7 @@ def evaluate(
             item = by_id[clip.video_ids[0]]
             skipped.append(SkippedVideo(video_id=item.video_id, path=item.video, reason=f"{item.masks}: {error}"))
     if len(skipped) - num_known == len(usable):
-        first = skipped[num_known].reason
-        raise DataError(
-            first if len(usable) == 1 else f"none of {len(usable)} videos can be scored; the first: {first}"
-        )
+        raise DataError(none_of(len(usable), skipped[num_known].reason, "scored"))
     for video in skipped[num_known:]:
         gathered.scorer.skip(video.video_id, video.reason)
     return gathered.evaluation()
@@ -145,8 +144,7 @@ def _protocol_of(
     model: SlotModel, size: tuple[int, int], named: EvaluationProtocol | None, seeds: tuple[int, ...]
 ) -> Protocol:
     """What is known before any video is scored."""
-    fit = _FITTED["stretch" if named is None else named.fit]
-    resize = _RESIZE.format(masks=_masks(model), size=f"{size[0]}x{size[1]}", fit=fit)
+    resize = describe_resizing(masks_of_seen(model), size, fit="stretch" if named is None else named.fit)
     if named is not None:
         resize += f"; truth brought to {named.mask_size[0]}x{named.mask_size[1]} alike, by nearest labels"
     return Protocol(
@@ -261,10 +259,15 @@ def true_start(model: SlotModel, clip: Clip, device: torch.device) -> GivenStart
     return start_from_segments(clip.segments[:, 0], room).to(device)
 
 
-def _masks(model: SlotModel) -> str:
-    """For the protocol: which masks are scored."""
+def describe_resizing(masks: str, size: tuple[int, int], *, fit: Fit = "stretch") -> str:
+    """For the protocol: how these masks come to the truth's size, and frames to the model's (height, width)."""
+    return _RESIZE.format(masks=masks, size=f"{size[0]}x{size[1]}", fit=_FITTED[fit])
+
+
+def masks_of_seen(model: SlotModel) -> str:
+    """For the protocol: which masks of a frame are scored where the model sees it."""
     sigma = model.posterior_sigma
-    return "soft masks" if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
+    return AS_DECODED if sigma is None else f"responsibilities for seen pixels (posterior_sigma {sigma:g})"
 
 
 def features_of(model: SlotModel) -> str | None:

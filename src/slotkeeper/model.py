@@ -47,7 +47,8 @@ class SlotModel(nn.Module):
     cut lies before the predictor, which so learns from the frame that it prepares slots for. recurrence: "clip" starts
     each frame from the slots of the one before; "frame" starts each one from the initializer, with the iterations of a
     first frame and without the predictor. posterior_sigma: in evaluation, masks say who is responsible for each pixel
-    once it is seen, see `responsibilities`; None leaves them as decoded. Reconstructions don't change. dynamics: tells
+    once it is seen, see `responsibilities`; None leaves them as decoded, as those of foreseen frames always are, which
+    have no pixels yet. Reconstructions don't change. dynamics: tells
     how slots go on where no frame is seen, see `foresee`; it has no part in the recurrence.
     """
 

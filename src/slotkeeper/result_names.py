@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ STREAM_NAME = "stream"
 """Of the results of what comes through a pipe."""
 _LAYOUT_STEM = "video"
 _LAYOUT_STEMS = (_LAYOUT_STEM, "frames")
+_LONGEST = 200
+"""In bytes: most file systems take 255, of which a number or the name of an unfinished folder may need some."""
 
 
 def name_results(
@@ -20,9 +23,9 @@ def name_results(
 ) -> dict[MediaPath, str]:
     """A folder name for each video, in order: its file's name without suffix, numbered where that is taken.
 
-    Several videos in the data layouts `NAME/video.mp4` and `NAME/frames` are called by their folders' names. Names that
-    differ in case alone count as taken (some file systems don't tell them apart), and so do the plain names of videos
-    that come later.
+    Names of more than 200 bytes are cut. Several videos in the data layouts `NAME/video.mp4` and `NAME/frames` are
+    called by their folders' names. Names that differ in case alone count as taken (some file systems don't tell them
+    apart), and so do the plain names of videos that come later.
 
     Args:
         paths: the videos.
@@ -62,4 +65,15 @@ def _stem(path: MediaPath) -> str:
         return STREAM_NAME
     full = _resolved(path)
     stem = full.name if full.is_dir() else Path(full.name).stem
+    stem = _writable(stem)
     return stem if stem.strip(".") else _LAYOUT_STEM
+
+
+def _writable(stem: str) -> str:
+    """A name that a folder can have: ids of shards may be any text, and of any length."""
+    try:
+        encoded = os.fsencode(stem)
+    except UnicodeEncodeError:
+        stem = stem.encode(errors="replace").decode()
+        encoded = os.fsencode(stem)
+    return stem if len(encoded) <= _LONGEST else encoded[:_LONGEST].decode(errors="ignore")

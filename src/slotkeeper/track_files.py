@@ -15,6 +15,7 @@ from tqdm import tqdm
 from slotkeeper.data.folders import find_videos, is_folder_of_frames, names_source
 from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
+from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.data.starts import Start
 from slotkeeper.data.stream import STANDARD_INPUT, StreamReader, open_standard_input
 from slotkeeper.errors import DataError, VideoError, nearest_name
@@ -46,15 +47,6 @@ class TrackedVideo:
     problem: str | None = None
     num_cuts: int = 0
     crowding: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkippedVideo:
-    """A video that could not be read, or only in part. folder: of the results for its readable part, if any."""
-
-    path: MediaPath | str
-    reason: str
-    folder: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,16 @@ def test_what_is_foretold_are_probabilities():
     torch.testing.assert_close(total, torch.ones(BATCH, TIME, 1))
 
 
+def test_where_all_earlier_codes_are_hidden_they_say_nothing_in_training_and_something_in_evaluation():
+    chosen, last = codes(), codes()
+    last[..., 0, 0] = (last[..., 0, 0] + 1) % NUM_CODES
+    foretelling, noise = decoder(hidden_share=1.0, dropout=0.0), VideoNoise([0, 1, 2, 3])
+    hidden, other = (foretelling.log_likelihood(order, slots(), noise)[..., 1, :] for order in (chosen, last))
+    torch.testing.assert_close(hidden, other)
+    shown, other = (foretelling.log_likelihood(order, slots())[..., 1, :] for order in (chosen, last))
+    assert (shown - other).abs().max() > 1e-4
+
+
 @pytest.mark.parametrize("place", [0, 3, 5])
 def test_a_code_changes_the_chances_of_itself_and_of_those_after_it(place: int):
     foretelling, chosen = decoder().eval(), codes()
@@ -145,6 +155,7 @@ def test_another_grid_of_codes_than_that_of_training_has_its_positions_in_betwee
     [
         ({"num_codes": 1}, "decoder.num_codes must be at least 2, got 1"),
         ({"num_heads": 3}, "decoder.num_heads must divide decoder.width 8, got 3"),
+        ({"hidden_share": 1.5}, "decoder.hidden_share must lie between 0 and 1, got 1.5"),
         ({"dropout": 1.0}, "decoder.dropout must be at least 0 and below 1, got 1"),
         ({"code_grid": (0, 4)}, "code_grid must be at least 1"),
     ],

@@ -29,12 +29,15 @@ def slots_of(seed: int = 0) -> Tensor:
     return torch.randn(2, 3, 4, SLOT_DIM, generator=torch.Generator().manual_seed(seed))
 
 
-def decoded(made: FeatureDecoder, slots: Tensor, grid: tuple[int, int] = GRID) -> Decoded:
+def decoded(
+    made: FeatureDecoder, slots: Tensor, grid: tuple[int, int] = GRID, attention: Tensor | None = None
+) -> Decoded:
+    """attention: `b t s n`; None where all slots look everywhere alike."""
     batch, time = slots.shape[:2]
     num_tokens = grid[0] * grid[1]
-    trajectory = SlotTrajectory(
-        corrected=slots, predicted=slots, attention=torch.full((*slots.shape[:3], num_tokens), 0.25)
-    )
+    if attention is None:
+        attention = torch.full((*slots.shape[:3], num_tokens), 0.25)
+    trajectory = SlotTrajectory(corrected=slots, predicted=slots, attention=attention)
     features = Features(
         tokens=torch.zeros(batch, time, num_tokens, 1), grid=grid, colors=torch.zeros(batch, time, 3, *grid)
     )
@@ -70,6 +73,17 @@ def test_masks_follow_their_slots_and_the_whole_does_not_depend_on_their_order(k
     first, second = decoded(made, slots_of()), decoded(made, slots_of()[:, :, order])
     torch.testing.assert_close(second.masks, first.masks[:, :, order])
     torch.testing.assert_close(second.reconstruction, first.reconstruction)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_a_weight_masks_are_multiplied_by_that_power_of_the_attention(kind: type[Any]):
+    attention = torch.rand(2, 3, 4, GRID[0] * GRID[1], generator=torch.Generator().manual_seed(3)).softmax(dim=2)
+    without, with_weight = (
+        decoded(decoder(kind, attention_weight=weight), slots_of(), attention=attention).masks for weight in (0.0, 2.0)
+    )
+    torch.testing.assert_close(without, decoded(decoder(kind), slots_of()).masks)
+    weighted = without * attention.square().unflatten(3, GRID)
+    torch.testing.assert_close(with_weight, weighted / weighted.sum(dim=2, keepdim=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,6 +127,7 @@ def test_a_slot_mixer_draws_once_where_a_patch_mlp_draws_for_every_slot(kind: ty
         ({"grid": (0, 4)}, "decoder.grid must be"),
         ({"hidden_dim": 0}, "decoder.hidden_dim must be at least 1"),
         ({"num_layers": 0}, "decoder.num_layers must be at least 1"),
+        ({"attention_weight": -1.0}, "decoder.attention_weight must be at least 0"),
     ],
 )
 def test_wrong_settings_are_named(kind: type[Any], settings: dict[str, Any], message: str):

@@ -74,6 +74,19 @@ def test_likelihood_is_judged_in_nats_for_each_code():
     assert value.item() == pytest.approx(1.5)
 
 
+def test_with_a_ramp_the_likelihood_counts_later():
+    pictures, loss = patchwork(0), CodeLikelihood(ramp=(0.2, 0.6))
+    output = output_of(pictures, torch.zeros(1, 1, 5, 8, 8))
+    values = [loss(clip_of(pictures), output, progress=progress).item() for progress in (0.0, 0.2, 0.4, 0.6, 1.0)]
+    assert values == pytest.approx([0, 0, 0.75, 1.5, 1.5])
+
+
+@pytest.mark.parametrize("ramp", [(0.5, 0.5), (-0.1, 0.5), (0.5, 1.1)])
+def test_a_ramp_that_does_not_rise_within_the_training_is_refused(ramp: tuple[float, float]):
+    with pytest.raises(ConfigError, match="ramp of loss 'code_likelihood' must be two rising shares"):
+        CodeLikelihood(ramp=ramp)
+
+
 def test_a_fresh_model_knows_about_as_much_as_chance():
     raw = raw_config(Path("videos")) | {"losses": [{"name": "code_likelihood"}]}
     raw["model"]["decoder"] = {"name": "autoregressive", "num_codes": 32, "width": 16, "num_blocks": 1}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -44,3 +46,25 @@ def test_a_transposed_convolution_has_the_values_and_gradients_of_pytorchs() -> 
         assert parameter.grad is not None
         assert expected.grad is not None
         assert torch.allclose(parameter.grad, expected.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        ({"padding": 1, "padding_mode": "reflect"}, (1, 3, 8, 8)),
+        ({"padding": "same"}, (1, 3, 8, 8)),
+        ({"padding": 1}, (3, 8, 8)),
+        ({"padding": 1}, (0, 3, 8, 8)),
+    ],
+)
+def test_what_onednn_is_not_asked_for_is_convolved_alike(settings: dict[str, Any], shape: tuple[int, ...]) -> None:
+    ours, plain = Convolution(3, 4, 3, **settings), nn.Conv2d(3, 4, 3, **settings)
+    plain.load_state_dict(ours.state_dict())
+    frame = torch.rand(shape)
+    with torch.no_grad():
+        assert torch.allclose(ours(frame), plain(frame), atol=1e-6)
+
+
+def test_groups_of_a_model_in_double_precision_stay_in_it() -> None:
+    norm, picture = GroupNorm(4, 8).double(), torch.randn(2, 8, 5, 5, dtype=torch.float64)
+    assert torch.allclose(norm(picture), nn.functional.group_norm(picture, 4), rtol=0, atol=1e-12)

@@ -23,3 +23,13 @@ def test_what_tracking_made_first_training_can_use() -> None:
     pictures = torch.rand(1, 1, 7, 5).requires_grad_()
     enlarged(pictures, (21, 30)).sum().backward()
     assert pictures.grad is not None
+
+
+def test_it_is_in_float32_whatever_the_default_is() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = enlarged(torch.rand(1, 1, 5, 3), (11, 13))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert made.dtype == torch.float32
+    assert enlarged(torch.rand(1, 1, 5, 3), (11, 13)).dtype == torch.float32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -29,11 +30,13 @@ def clips(*seeds: int) -> Tensor:
     return torch.stack([torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def test_each_clip_is_made_once_and_keeps_its_own_slots():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_each_clip_is_made_once_and_keeps_its_own_slots(dtype: torch.dtype):
     made: list[list[int]] = []
     kept = KeptSlots()
     for seeds in ((0, 1), (1, 2, 0), (2, 1)):
-        torch.testing.assert_close(kept.of(clips(*seeds), maker(clips(*seeds), made)), of_frames(clips(*seeds)))
+        frames = clips(*seeds).to(dtype)
+        torch.testing.assert_close(kept.of(frames, maker(frames, made)), of_frames(frames))
     assert made == [[0, 1], [1]]
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotkeeper.errors import ConfigError, DataError, SlotkeeperError, counted
+from slotkeeper.errors import ConfigError, DataError, SlotkeeperError, counted, none_of
 from slotkeeper.files import check_writable, read_path_list, write_json
 from slotkeeper.freed_memory import keep_freed_memory
 from slotkeeper.launched import find_place
@@ -102,13 +102,18 @@ def _predict(arguments: argparse.Namespace) -> int:
     return predict(arguments)
 
 
+def _refuse_without_predict(arguments: argparse.Namespace) -> None:
+    for option in ("burn_in", "lpips", "trunk_weights"):
+        if getattr(arguments, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')} is for scoring predictions, with --predict")
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.predict is not None:
         from slotkeeper.cli.predict import evaluate_predictions
 
         return evaluate_predictions(arguments)
-    if arguments.burn_in is not None:
-        raise ConfigError("--burn-in is for scoring predictions, with --predict")
+    _refuse_without_predict(arguments)
     from slotkeeper.build import load_model
     from slotkeeper.data import find_videos
     from slotkeeper.evaluation import evaluate
@@ -307,9 +312,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     inspection = inspect_path(arguments.path, progress=True)
     print(describe(inspection))
     if not inspection.whole:
-        number, first = len(inspection.videos), str(inspection.videos[0].problem)
-        none = f"none of {number} videos in {arguments.path} can be decoded; the first: {first}"
-        raise DataError(first if number == 1 else none)
+        raise DataError(none_of(len(inspection.videos), str(inspection.videos[0].problem), "decoded"))
     save_contact_sheet(sheet, inspection)
     print(f"contact sheet: {sheet}")
     problems = [(str(video.item.video), problem) for video in inspection.videos for problem in video.problems]

@@ -16,7 +16,13 @@ def run_convert(arguments: argparse.Namespace) -> int:
     Raises:
         SlotkeeperError: as `convert_dataset`.
     """
-    converted = convert_dataset(arguments.name, arguments.source, arguments.out, show_progress=not arguments.quiet)
+    converted = convert_dataset(
+        arguments.name,
+        arguments.source,
+        arguments.out,
+        num_workers=arguments.workers,
+        show_progress=not arguments.quiet,
+    )
     frames = sum(video.num_frames for video in converted.videos)
     with_masks = sum(any(file.name == "masks.npz" for file in video.files) for video in converted.videos)
     print(

@@ -12,6 +12,7 @@ from slotkeeper.errors import ConfigError, nearest_name
 _DEVICES = ("auto", "cpu", "cuda")
 _MOST = 2**31 - 1
 _DEFAULT = "(default: %(default)s)"
+LPIPS_TRUNKS = ("alex", "vgg", "squeeze")
 DATASETS = (
     *(
         "clevr_video",
@@ -142,6 +143,14 @@ def _add_scoring(commands: _Commands) -> None:  # type: ignore[type-arg]
         "--burn-in", type=_number(1), metavar="K", help="with --predict: frames that are seen (default: the model's)"
     )
     evaluate.add_argument(
+        "--lpips", choices=LPIPS_TRUNKS, help="with --predict: LPIPS too, on this trunk; needs --trunk-weights"
+    )
+    evaluate.add_argument(
+        "--trunk-weights",
+        metavar="FILE",
+        help="with --lpips: the trunk's weights, safetensors with torchvision's names",
+    )
+    evaluate.add_argument(
         "--protocol", metavar="NAME", help="as a published system is scored; 'slotkeeper protocols' lists them"
     )
     _add_num_slots(evaluate)
@@ -263,6 +272,9 @@ def _add_convert(actions: _Commands) -> None:  # type: ignore[type-arg]
     convert.add_argument("name", metavar="NAME", choices=DATASETS, help=", ".join(DATASETS))
     convert.add_argument("source", type=_video, metavar="SOURCE", help="the unpacked download; for atari: GAME,GAME:20")
     convert.add_argument("out", type=_path, metavar="OUT", help="where the videos go, a new or empty folder")
+    convert.add_argument(
+        "--workers", type=_number(1), metavar="N", help="videos side by side (default: one per core, at most 8)"
+    )
     convert.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

@@ -11,6 +11,7 @@ from slotkeeper.data import VideoItem, find_videos
 from slotkeeper.errors import ConfigError, DataError
 from slotkeeper.files import check_writable, write_json
 from slotkeeper.hardware import choose_device
+from slotkeeper.metrics.lpips import load_lpips
 from slotkeeper.prediction import evaluate_prediction, format_prediction, predict_videos
 
 
@@ -43,8 +44,11 @@ def evaluate_predictions(arguments: argparse.Namespace) -> int:
         raise ConfigError("--num-frames can't be given with --predict, which says how many frames are looked at")
     if arguments.protocol is not None:
         raise ConfigError("--protocol can't be given with --predict: no published protocol is of predicted frames")
+    if arguments.trunk_weights is not None and arguments.lpips is None:
+        raise ConfigError("--trunk-weights needs --lpips, which says for which trunk they are")
     if arguments.json is not None:
         check_writable(arguments.json)
+    lpips = None if arguments.lpips is None else load_lpips(arguments.lpips, arguments.trunk_weights)
     device = choose_device(arguments.device)
     loaded = load_model(arguments.model, num_slots=arguments.num_slots)
     evaluation = evaluate_prediction(
@@ -55,6 +59,7 @@ def evaluate_predictions(arguments: argparse.Namespace) -> int:
         burn_in=arguments.burn_in,
         device=device,
         seeds=(loaded.config.seed,),
+        lpips=lpips,
         show_progress=not arguments.quiet,
     )
     print(format_prediction(evaluation))

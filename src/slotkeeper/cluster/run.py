@@ -23,6 +23,7 @@ from slotkeeper.cluster.summary import ClusterSummary, skipped_videos
 from slotkeeper.cluster.tasks import Attempt, Died, Ended, make_task, most_in_flight, run_attempts, running_ray
 from slotkeeper.cluster.worker import TrackingJob
 from slotkeeper.data.media import MediaPath, path_or_url
+from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.data.stream import STANDARD_INPUT
 from slotkeeper.errors import ConfigError, DataError, VideoError
 from slotkeeper.files import LOCK_FILE, locked_folder
@@ -31,7 +32,7 @@ from slotkeeper.ray_library import import_ray
 from slotkeeper.report import DEFAULT_MAX_FRAMES
 from slotkeeper.result_names import SKIPPED_FILE, name_results
 from slotkeeper.staging import check_apart
-from slotkeeper.track_files import SkippedVideo, TrackedVideo, find_inputs, say_skipped, write_skipped
+from slotkeeper.track_files import TrackedVideo, find_inputs, say_skipped, write_skipped
 from slotkeeper.tracking import TrackingRules
 
 HOPELESS = 10
@@ -104,7 +105,7 @@ def _files(places: Sequence[MediaPath]) -> list[Path]:
     """The same, once it is known that other machines can open them."""
     for place in places:
         if not isinstance(place, Path) or place == STANDARD_INPUT:
-            what = "a stream" if place == STANDARD_INPUT else f"{place} in shards"
+            what = "a stream" if place == STANDARD_INPUT else f"{place}, which is neither"
             raise ConfigError(f"tracking on a cluster takes video files and folders of videos, got {what}")
     return [place for place in places if isinstance(place, Path)]
 

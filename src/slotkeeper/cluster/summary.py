@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slotkeeper.cluster.ledger import State, VideoRecord
-from slotkeeper.track_files import SkippedVideo
+from slotkeeper.data.skipped import SkippedVideo
 
 
 @dataclass(frozen=True, kw_only=True)

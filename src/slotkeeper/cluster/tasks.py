@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from slotkeeper.cluster.worker import TrackingJob, track_in_worker
+from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.errors import ConfigError, SlotkeeperError, first_line
 from slotkeeper.stopping import own_termination
-from slotkeeper.track_files import SkippedVideo, TrackedVideo
+from slotkeeper.track_files import TrackedVideo
 
 GPU_SHARE = 0.25
 """Small models leave most of a GPU idle, so four processes share one."""

@@ -12,9 +12,10 @@ import torch
 
 from slotkeeper.build import load_model
 from slotkeeper.checkpoint import find_model, model_fingerprint
+from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.errors import CheckpointError, DamagedModelError, OutputError, VideoError
 from slotkeeper.hardware import choose_device
-from slotkeeper.track_files import SkippedVideo, TrackedVideo, track_one
+from slotkeeper.track_files import TrackedVideo, track_one
 from slotkeeper.tracking import Tracker
 
 

@@ -15,8 +15,8 @@ from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.segments import load_segments, save_segments
 from slotkeeper.data.shards.making import make_shards
+from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.data.starts import Start, given_start, read_starts, start_from_segments
-from slotkeeper.data.stored import SkippedVideo
 from slotkeeper.data.truth import TruthKind, check_flow_settings
 from slotkeeper.data.whole_videos import iterate_videos, load_video
 

@@ -22,10 +22,11 @@ from slotkeeper.data.companions import Companions
 from slotkeeper.data.features.reading import FeatureSet, check_feature_settings
 from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.resizing import Fit, Framing
+from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.data.store import VideoStore
-from slotkeeper.data.stored import SkippedVideo, StoredFrames
+from slotkeeper.data.stored import StoredFrames
 from slotkeeper.data.truth import TruthKind, check_flow_settings
-from slotkeeper.errors import ConfigError, DataError, counted
+from slotkeeper.errors import ConfigError, DataError, counted, none_of
 from slotkeeper.types import Clip
 
 DEFAULT_CACHE_BYTES = 2 * 10**9
@@ -233,10 +234,7 @@ class ClipDataset:
     def _check_any_left(self) -> None:
         if not any(self._is_usable(place) for place in range(len(self._store.items))):
             skipped = self.skipped
-            first = skipped[0].reason
-            raise DataError(
-                first if len(skipped) == 1 else f"none of {len(skipped)} videos can be used; the first: {first}"
-            )
+            raise DataError(none_of(len(skipped), skipped[0].reason))
 
 
 def _clip_indices(num_frames: int, clip_length: int, stride: int, rng: np.random.Generator) -> list[int]:

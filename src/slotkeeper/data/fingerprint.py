@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from slotkeeper.data.folders import VideoItem
-from slotkeeper.data.image_folder import list_images
+from slotkeeper.data.image_folder import media_files
 from slotkeeper.data.media import MediaPath, num_bytes
 from slotkeeper.data.shards.members import ShardFile
 from slotkeeper.errors import DataError
@@ -49,7 +49,7 @@ def content_mark(video: MediaPath) -> str:
     """
     digest = hashlib.sha256()
     try:
-        files = list_images(video) if video.is_dir() else [video]
+        files = media_files(video)
         for place, file in enumerate(files):
             digest.update(f"{num_bytes(file)}\n".encode())
             if place in (0, len(files) - 1):
@@ -62,7 +62,7 @@ def content_mark(video: MediaPath) -> str:
 
 def _describe(path: MediaPath) -> Iterator[bytes]:
     try:
-        files = list_images(path) if path.is_dir() else [path]
+        files = media_files(path)
         for place, file in enumerate(files):
             if isinstance(file, ShardFile):
                 yield f"{file.name} {file.member.num_bytes} {file.member.checksums}\n".encode()

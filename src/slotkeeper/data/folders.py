@@ -19,6 +19,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -37,10 +38,11 @@ _SPLITS: tuple[Split, Split] = ("train", "val")
 
 @dataclass(frozen=True, kw_only=True)
 class VideoItem:
-    """One video, on disk or in a shard.
+    """One video, on disk, in a shard, or in a public data set where it lies.
 
     video_id: path below the data set's root without suffix, with "/". video: a file, or a folder of frames. masks: an
-    npz file or a folder of PNG files; None without. truth: an npz file of flow, depth and the like; None without.
+    npz file, a folder of PNG files, or `DerivedMasks`; None without. truth: an npz file of flow, depth and the like;
+    None without.
     """
 
     video_id: str
@@ -139,6 +141,10 @@ class _Place:
         return cls(root=root, shards=open_shards(root) if is_sharded else None)
 
     def videos(self) -> list[VideoItem]:
+        return list(self._items)
+
+    @cached_property  # the lists of a public data set may be long
+    def _items(self) -> list[VideoItem]:
         if self.source is not None:
             return _source_items(self.source, str(self.root))
         if self.shards is not None:
@@ -147,7 +153,7 @@ class _Place:
 
     def splits(self) -> list[Split]:
         if self.source is not None:
-            sides = {item.video_id.partition("/")[0] for item in self.videos() if "/" in item.video_id}
+            sides = {item.video_id.partition("/")[0] for item in self._items if "/" in item.video_id}
             return [split for split in _SPLITS if split in sides]
         if self.shards is not None:
             return [split for split in _SPLITS if split in self.shards.index.splits]
@@ -157,17 +163,17 @@ class _Place:
 
 def _source_items(name: str, folder: str) -> list[VideoItem]:
     """The videos of a public data set where they lie, by the ids that converting it would give them."""
-    items = [
-        VideoItem(
-            video_id=f"{video.split}/{video.video_id}" if video.split else video.video_id,
-            video=video.video,
-            masks=video.masks,
-        )
-        for video in find_source(name)(folder).plain_videos()
-    ]
+    items: dict[str, VideoItem] = {}
+    for video in find_source(name)(folder).videos():
+        if video.video is None:
+            raise DataError(f"{name} can't be read where it lies: convert it with 'slotkeeper data convert', {folder}")
+        item = VideoItem(video_id=video.path_id(), video=video.video, masks=video.masks)
+        if item.video_id in items:
+            raise DataError(f"{video.place}: another video is called {item.video_id} too")
+        items[item.video_id] = item
     if not items:
         raise DataError(f"no video of {name} in {folder}")
-    return sorted(items, key=lambda item: natural_key(item.video_id))
+    return sorted(items.values(), key=lambda item: natural_key(item.video_id))
 
 
 def _sharded_items(shards: ShardSet) -> list[VideoItem]:

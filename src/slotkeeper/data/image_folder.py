@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from slotkeeper.data.derived import DerivedFrames, DerivedMedia
 from slotkeeper.data.frames import VideoFrame, VideoInfo, check_picture_size
 from slotkeeper.data.media import MediaPath, num_bytes
-from slotkeeper.errors import VideoError
+from slotkeeper.errors import DataError, VideoError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -42,6 +44,17 @@ def list_images(folder: MediaPath) -> list[MediaPath]:
         if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
     ]
     return sorted(images, key=lambda image: (natural_key(image.name), image.name))
+
+
+def media_files(path: MediaPath) -> list[MediaPath]:
+    """What a video or its masks are read from, in order: the file itself, or the pictures of a folder.
+
+    Raises:
+        DataError: the data set that lists them is damaged.
+    """
+    if isinstance(path, DerivedMedia):
+        return list(path.iterdir())
+    return list_images(path) if path.is_dir() else [path]
 
 
 def image_size(path: MediaPath) -> tuple[int, int]:
@@ -92,18 +105,35 @@ def _opened(path: MediaPath) -> Iterator[Image.Image]:
         yield image
 
 
+@contextmanager
+def _as_video_error(place: MediaPath) -> Iterator[None]:
+    """What is wrong with a data set's list or picture is wrong with the video; the sentence names the place."""
+    try:
+        yield
+    except VideoError:
+        raise
+    except DataError as error:
+        raise VideoError(str(error) if str(place) in str(error) else f"{place}: {error}") from error
+
+
 class ImageFolder:
-    """The pictures of one folder as a video of constant rate.
+    """The pictures of one folder as a video of constant rate. fps: of those that know no rate of their own.
 
     Raises:
         VideoError: the folder has no pictures, or the first one can't be read.
     """
 
     def __init__(self, path: MediaPath, *, fps: Fraction) -> None:
-        self._images = list_images(path)
+        self._read: Callable[[Any], UInt8[np.ndarray, "h w 3"]] = read_image
+        size: Callable[[Any], tuple[int, int]] = image_size
+        if isinstance(path, DerivedFrames):
+            fps, self._read, size = path.fps, path.read, path.size
+        with _as_video_error(path):
+            self._images = media_files(path)
         if not self._images:
             raise VideoError(f"{path} has no frames: expected jpg or png files in it")
-        width, height = image_size(self._images[0])
+        with _as_video_error(self._images[0]):
+            width, height = size(self._images[0])
         self.info = VideoInfo(
             width=width,
             height=height,
@@ -125,7 +155,8 @@ class ImageFolder:
             VideoError: it can't be decoded, or its size differs from the first one's.
         """
         image = self._images[index]
-        pixels = read_image(image)
+        with _as_video_error(image):
+            pixels = self._read(image)
         height, width = pixels.shape[:2]
         if (width, height) != (self.info.width, self.info.height):
             expected = f"{self.info.width}x{self.info.height}"

@@ -5,13 +5,16 @@ Nothing is unpickled: arrays of Python objects are refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer, UInt
 from PIL import Image
 
+from slotkeeper.data.derived import DerivedMasks
 from slotkeeper.data.frames import check_picture_size
 from slotkeeper.data.image_folder import IMAGE_FORMATS, UNREADABLE, list_images
 from slotkeeper.data.media import MediaPath
@@ -32,6 +35,9 @@ def load_segments(path: str | MediaPath) -> SegmentArray:
         DataError: missing, not such a file, key `masks` missing, pickled objects, wrong type or number of axes.
     """
     path = Path(path) if isinstance(path, str) else path
+    if isinstance(path, DerivedMasks):
+        with _naming(path):
+            return path.load()
     if path.is_dir():
         return _load_folder(path)
     return load_array(path, _rules())
@@ -43,6 +49,9 @@ def segments_shape(path: MediaPath) -> tuple[int, int, int]:
     Raises:
         DataError: as `load_segments`; of a folder only the first file is looked at.
     """
+    if isinstance(path, DerivedMasks):
+        with _naming(path):
+            return path.shape()
     if path.is_dir():
         images = _mask_images(path)
         return len(images), *read_mask(images[0]).shape
@@ -103,6 +112,15 @@ def _rules() -> ArrayRules:
     )
 
 
+@contextmanager
+def _naming(place: MediaPath) -> Iterator[None]:
+    """Name the place in whatever goes wrong."""
+    try:
+        yield
+    except DataError as error:
+        raise error if str(place) in str(error) else DataError(f"{place}: {error}") from error
+
+
 def _mask_images(folder: MediaPath) -> list[MediaPath]:
     images = [image for image in list_images(folder) if image.suffix.lower() == ".png"]
     if not images:
@@ -112,10 +130,8 @@ def _mask_images(folder: MediaPath) -> list[MediaPath]:
 
 def _load_folder(folder: MediaPath) -> SegmentArray:
     images = _mask_images(folder)
-    try:
+    with _naming(folder):
         check_bytes(len(images) * read_mask(images[0]).nbytes, _rules())
-    except DataError as error:
-        raise error if str(folder) in str(error) else DataError(f"{folder}: {error}") from error
     with ThreadPoolExecutor(max_workers=2) as pool:
         masks = list(pool.map(read_mask, images))
     for image, mask in zip(images, masks, strict=True):

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from slotkeeper.data.companions import Companions
 from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.reader import VideoFrame, VideoReader
-from slotkeeper.data.stored import SkippedVideo, StoredFrames
+from slotkeeper.data.skipped import SkippedVideo
+from slotkeeper.data.stored import StoredFrames
 from slotkeeper.errors import DataError
 
 _CHUNK_BYTES = 16 * 2**20

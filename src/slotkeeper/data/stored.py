@@ -10,19 +10,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int, UInt, UInt8, UInt16
 from numpy.typing import NDArray
 
-from slotkeeper.data.media import MediaPath
-
 _Frames = TypeVar("_Frames", bound="StoredFrames")
 _PICTURES = ("frames", "segments", "flow", "depth")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkippedVideo:
-    """A video that is left out, with one sentence why."""
-
-    video_id: str
-    path: MediaPath
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import Fit, Framing
 from slotkeeper.data.segments import SegmentArray, check_segments_fit, load_segments
-from slotkeeper.data.stored import SkippedVideo
-from slotkeeper.errors import DataError, counted
+from slotkeeper.data.skipped import SkippedVideo
+from slotkeeper.errors import DataError, none_of
 from slotkeeper.types import Clip
 
 
@@ -36,22 +36,20 @@ def iterate_videos(
     """
     skipped = [] if skipped is None else skipped
     num_given = 0
-    error: DataError | None = None
+    first: DataError | None = None
     for item in items:
         try:
             clip = load_video(item, size, max_frames=max_frames, fit=fit)
         except DataError as problem:
-            error = problem
+            first = first or problem
             skipped.append(SkippedVideo(video_id=item.video_id, path=item.video, reason=str(problem)))
             continue
         num_given += 1
         yield clip
     if num_given == 0:
-        if len(items) == 1 and error is not None:
-            raise error
-        raise DataError(
-            f"none of {counted(len(items), 'video')} can be used" + (f"; the last: {error}" if error else "")
-        )
+        if len(items) == 1 and first is not None:
+            raise first
+        raise DataError("there is no video to read" if first is None else none_of(len(items), str(first)))
 
 
 def load_video(item: VideoItem, size: tuple[int, int], *, max_frames: int | None = None, fit: Fit = "stretch") -> Clip:

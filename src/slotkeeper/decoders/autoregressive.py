@@ -37,6 +37,8 @@ class AutoregressiveDecoder(Decoder):
     num_codes: in the vocabulary. width: of the transformer. code_grid: rows and columns of codes that positions are
     learned for; other grids have them resized, bilinearly, and antialiased where they shrink. dvae_width: of the
     network that finds the codes. dropout: share dropped of the codes with their positions, and in the transformer.
+    hidden_share: of the earlier codes, so many are hidden from the transformer in training, so that it must ask the
+    slots (word dropout, Bowman et al. 2016, arXiv 1511.06349). 0, as in the authors' code, hides none.
     """
 
     target = "codes"
@@ -51,6 +53,7 @@ class AutoregressiveDecoder(Decoder):
         num_blocks: int = 4,
         num_heads: int = 4,
         dropout: float = 0.1,
+        hidden_share: float = 0.0,
         code_grid: tuple[int, int] = (16, 16),
         dvae_width: int = 64,
         has_test_likelihood: bool = True,
@@ -67,9 +70,12 @@ class AutoregressiveDecoder(Decoder):
             raise ConfigError(f"decoder.num_heads must divide decoder.width {width}, got {num_heads}")
         if not 0 <= dropout < 1:
             raise ConfigError(f"decoder.dropout must be at least 0 and below 1, got {dropout}")
+        if not 0 <= hidden_share <= 1:
+            raise ConfigError(f"decoder.hidden_share must lie between 0 and 1, got {hidden_share}")
         self.num_codes = num_codes
         self.has_test_likelihood = has_test_likelihood
         self.dropout = dropout
+        self.hidden_share = hidden_share
         self.scorer = code_scorer(num_codes, dvae_width)
         self.slots = nn.Linear(slot_dim, width, bias=False)
         self.begin = nn.Parameter(torch.randn(width) * width**-0.5)
@@ -118,7 +124,11 @@ class AutoregressiveDecoder(Decoder):
     ) -> Float[Tensor, "b t 1 rows columns"]:
         """Logarithm of the probability of each code, given those before it in row-major order and the slots."""
         order = rearrange(codes, "b t h w -> (b t) (h w)")
-        known = torch.cat((self.begin.expand(len(order), 1, -1), self.embedding(order[:, :-1])), dim=1)
+        earlier = self.embedding(order[:, :-1])
+        if noise is not None and self.hidden_share:
+            is_shown = noise.uniform(earlier.shape[1], 1) >= self.hidden_share
+            earlier = earlier * is_shown.to(earlier)
+        known = torch.cat((self.begin.expand(len(order), 1, -1), earlier), dim=1)
         positions = resized_grid(self.positions[None], (codes.shape[2], codes.shape[3]))
         placed = known + positions[0].flatten(1).T
         if noise is not None and self.dropout:

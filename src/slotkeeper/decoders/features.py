@@ -13,6 +13,8 @@ from slotkeeper.interfaces import Decoder
 from slotkeeper.nn.learned_grid import LearnedGrid, resized_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
+_LEAST_ATTENTION = 1e-4
+
 
 class FeatureDecoder(Decoder):
     """Base: slots to the features that a backbone made of each token's place; masks lie on the grid of tokens.
@@ -21,21 +23,34 @@ class FeatureDecoder(Decoder):
     Slots are mixed by their masks before the last linear layer. Masks sum to 1, so this is what mixing each slot's own
     features would give, but these (slots times tokens times `target_dim` numbers) never exist; there are no pictures.
     has_similarities: a second last layer makes `Decoded.similarities`, a logit for each place of `grid`.
+    attention_weight: times the logarithm of the attention that the slot paid to each token, it is added to the masks'
+    logits, as in the decoder `layered`: slots that differ in where they look then draw differently from the first step
+    on. 0, as in the papers, leaves it out.
     """
 
     target = "features"
     draws_each = False
 
     def __init__(
-        self, *, slot_dim: int, target_dim: int, grid: tuple[int, int], hidden_dim: int, has_similarities: bool
+        self,
+        *,
+        slot_dim: int,
+        target_dim: int,
+        grid: tuple[int, int],
+        hidden_dim: int,
+        has_similarities: bool,
+        attention_weight: float,
     ):
         super().__init__()
+        if not 0 <= attention_weight < float("inf"):
+            raise ConfigError(f"decoder.attention_weight must be at least 0 and finite, got {attention_weight}")
         if not target_dim:
             raise ConfigError(
                 "a decoder of features needs an encoder with a pretrained backbone: set model.encoder.name to vit or "
                 "cnn_pretrained"
             )
         self.grid = grid
+        self.attention_weight = attention_weight
         self.positions = LearnedGrid(width=slot_dim, grid=grid)
         self.features = nn.Linear(hidden_dim, target_dim)
         self.has_similarities = has_similarities
@@ -60,6 +75,13 @@ class FeatureDecoder(Decoder):
         self, slots: Float[Tensor, "m s d"], positions: Float[Tensor, "n d"], attention: Float[Tensor, "m s n"]
     ) -> tuple[Float[Tensor, "m n g"], Float[Tensor, "m s n"]]:
         """Hidden values of each place, slots mixed; and the masks, in float32, that they were mixed by."""
+
+    def masks_of(self, logits: Float[Tensor, "m s n"], attention: Float[Tensor, "m s n"]) -> Float[Tensor, "m s n"]:
+        """Masks in float32: a softmax over slots, of logits and of where the slots looked."""
+        logits = logits.float()
+        if self.attention_weight:
+            logits = logits + self.attention_weight * attention.float().clamp_min(_LEAST_ATTENTION).log()
+        return logits.softmax(dim=1)
 
     def _likened(
         self, mixed: Float[Tensor, "m n g"], batch: int, grid: tuple[int, int]

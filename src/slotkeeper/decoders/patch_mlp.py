@@ -8,18 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slotkeeper.decoders.features import FeatureDecoder, require_layers
-from slotkeeper.errors import ConfigError
-
-_LEAST_ATTENTION = 1e-4
 
 
 class PatchMlpDecoder(FeatureDecoder):
     """Each slot is repeated over the grid of tokens, a learned position added, and an MLP makes features and a mask.
 
     `num_layers` hidden layers of `hidden_dim` with ReLU; the masks are a softmax over slots of the MLP's last value.
-    attention_weight: times the logarithm of the attention that the slot paid to each token, it is added to these
-    values, as in the decoder `layered`: slots that differ in where they look then draw differently from the first step
-    on. 0, as in the paper, leaves it out.
     """
 
     def __init__(
@@ -34,16 +28,14 @@ class PatchMlpDecoder(FeatureDecoder):
         attention_weight: float = 0.0,
     ):
         require_layers(hidden_dim=hidden_dim, num_layers=num_layers)
-        if not 0 <= attention_weight < float("inf"):
-            raise ConfigError(f"decoder.attention_weight must be at least 0 and finite, got {attention_weight}")
         super().__init__(
             slot_dim=slot_dim,
             target_dim=target_dim,
             grid=grid,
             hidden_dim=hidden_dim,
             has_similarities=has_similarities,
+            attention_weight=attention_weight,
         )
-        self.attention_weight = attention_weight
         self.enter = nn.Linear(slot_dim, hidden_dim)
         layers: list[nn.Module] = [nn.ReLU(inplace=True)]
         for _ in range(num_layers - 1):
@@ -57,8 +49,5 @@ class PatchMlpDecoder(FeatureDecoder):
         """Run the MLP; its first layer is applied to slots and positions before they are added, since it is linear."""
         placed = self.enter(slots)[:, :, None] + functional.linear(positions, self.enter.weight)
         hidden = self.layers(placed)
-        logits = self.mask(hidden)[..., 0].float()
-        if self.attention_weight:
-            logits = logits + self.attention_weight * attention.float().clamp_min(_LEAST_ATTENTION).log()
-        masks = logits.softmax(dim=1)
+        masks = self.masks_of(self.mask(hidden)[..., 0], attention)
         return einsum(masks.to(hidden.dtype), hidden, "m s n, m s n g -> m n g"), masks

@@ -29,6 +29,7 @@ class SlotMixerDecoder(FeatureDecoder):
         hidden_dim: int = 1024,
         num_layers: int = 3,
         has_similarities: bool = False,
+        attention_weight: float = 0.0,
     ):
         require_layers(num_blocks=num_blocks, hidden_dim=hidden_dim, num_layers=num_layers)
         if num_heads < 1 or slot_dim % num_heads:
@@ -39,6 +40,7 @@ class SlotMixerDecoder(FeatureDecoder):
             grid=grid,
             hidden_dim=hidden_dim,
             has_similarities=has_similarities,
+            attention_weight=attention_weight,
         )
         self.norm_memory = nn.LayerNorm(slot_dim)
         self.allocator = nn.ModuleList([_CrossBlock(slot_dim, num_heads) for _ in range(num_blocks)])
@@ -59,9 +61,9 @@ class SlotMixerDecoder(FeatureDecoder):
         for block in self.allocator:
             places = block(places, memory)
         queries, keys = self.query(self.norm_query(places)), self.key(self.norm_key(slots))
-        masks = ((queries @ keys.transpose(1, 2)).float() * self.scale).softmax(dim=2)
-        mixed = masks.to(slots.dtype) @ slots
-        return self.layers(mixed + positions), masks.transpose(1, 2)
+        masks = self.masks_of((keys @ queries.transpose(1, 2)).float() * self.scale, attention)
+        mixed = masks.transpose(1, 2).to(slots.dtype) @ slots
+        return self.layers(mixed + positions), masks
 
 
 class _CrossBlock(nn.Module):

@@ -17,15 +17,31 @@ class CodeLikelihood(Loss):
     """Negative log-likelihood of a code, given the codes before it and the slots (STEVE, arXiv 2205.14065).
 
     In nats for each code; chance is the log of the vocabulary's size. The authors sum over the codes of a frame.
+
+    ramp: two shares of the training between which the loss rises from 0 to its full height. Before the first, nothing
+    but the codes is learned; slots that are to foretell codes which mean nothing yet learn to be all alike. None, as in
+    the authors' code: its full height from the first step on.
     """
 
     is_per_frame = True
     target = "codes"
 
+    def __init__(self, *, ramp: tuple[float, float] | None = None):
+        super().__init__()
+        if ramp is not None and not 0 <= ramp[0] < ramp[1] <= 1:
+            raise ConfigError(
+                f"ramp of loss 'code_likelihood' must be two rising shares within [0, 1] or null, got {list(ramp)}"
+            )
+        self.ramp = ramp
+
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and codes."""
         assert output.decoded.reconstruction.numel(), "the decoder left the likelihood out (has_test_likelihood: false)"
-        return -output.decoded.reconstruction.mean()
+        unlikely = -output.decoded.reconstruction.mean()
+        if self.ramp is None:
+            return unlikely
+        start, end = self.ramp
+        return min(1.0, max(0.0, (progress - start) / (end - start))) * unlikely
 
 
 class DiscreteAutoencoder(Loss):

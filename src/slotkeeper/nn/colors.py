@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+_TINY = 1e-24
+"""Below it a squared length has no gradient, as a norm has none at zero."""
 _DARKEST = 0.1
 """Added to the length, so that the directions of dark colours, which are noise, count less."""
 
@@ -19,7 +21,8 @@ def weighted_colors(
 
     A direction, c / |c|, hardly changes with shading. dim: the axis of R, G and B, which becomes one of six.
     """
-    lengths = colors.square().sum(dim, keepdim=True).sqrt()  # PyTorch's norm is many times slower over other axes
+    squares = colors.square().sum(dim, keepdim=True)  # PyTorch's norm is many times slower over other axes
+    lengths = squares.clamp_min(_TINY).sqrt()
     directions = colors / (lengths + _DARKEST)
     return torch.cat((directions * hue_weight**0.5, colors * color_weight**0.5), dim=dim)
 

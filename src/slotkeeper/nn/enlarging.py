@@ -24,5 +24,5 @@ def enlarged(pictures: Float[Tensor, "m c y x"], size: tuple[int, int]) -> Float
 @torch.inference_mode(False)  # what tracking makes first, training may need later
 def _weights(number: int, wanted: int, device: torch.device) -> Float[Tensor, "wanted number"]:
     """Of each cell in each row of the enlarged picture; nobody may change them."""
-    cells = torch.eye(number, device=device)[None]
+    cells = torch.eye(number, dtype=torch.float32, device=device)[None]
     return functional.interpolate(cells, wanted, mode="linear", align_corners=False)[0].T.contiguous()

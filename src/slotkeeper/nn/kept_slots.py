@@ -40,4 +40,4 @@ class KeptSlots:
 
 
 def _key(clip: Float[Tensor, "t 3 h w"]) -> bytes:
-    return hashlib.blake2b(clip.contiguous().cpu().numpy().tobytes(), digest_size=16).digest()
+    return hashlib.blake2b(clip.contiguous().cpu().view(torch.uint8).numpy().tobytes(), digest_size=16).digest()

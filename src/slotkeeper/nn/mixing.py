@@ -19,7 +19,7 @@ def mixed(masks: Float[Tensor, "b t s h w"], pictures: Float[Tensor, "b t s c h 
 def squared_errors(
     pictures: Float[Tensor, "b t s c h w"], frames: Float[Tensor, "b t c h w"]
 ) -> Float[Tensor, "b t s h w"]:
-    """Squared distance of each slot's picture from the frame, summed over colours. No gradient reaches the frames."""
+    """Squared distance of each slot's picture from the frame, summed over colours."""
     errors: Tensor = _SquaredErrors.apply(pictures, frames)
     return errors
 
@@ -55,6 +55,7 @@ class _SquaredErrors(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
         (differences,) = ctx.saved_tensors
-        return differences * (2 * gradient)[:, :, :, None], None
+        of_pictures = differences * (2 * gradient)[:, :, :, None]
+        return of_pictures, -of_pictures.sum(dim=2) if ctx.needs_input_grad[1] else None

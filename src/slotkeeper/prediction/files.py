@@ -20,7 +20,7 @@ from tqdm import tqdm
 from slotkeeper.build import LoadedModel
 from slotkeeper.data import VideoFrame, VideoItem, VideoReader, load_segments, resize_frames, save_segments
 from slotkeeper.data.writer import VideoWriter
-from slotkeeper.errors import ConfigError, DataError, VideoError, counted
+from slotkeeper.errors import ConfigError, DataError, VideoError, counted, none_of
 from slotkeeper.export import draw_overlay
 from slotkeeper.files import write_json
 from slotkeeper.model import SlotModel
@@ -127,7 +127,7 @@ def predict_videos(
             )
         )
     if not predicted:
-        raise VideoError(f"none of {counted(len(names), 'video')} can be predicted; the first: {skipped[0][1]}")
+        raise VideoError(none_of(len(names), skipped[0][1], "predicted"))
     return predicted, skipped
 
 

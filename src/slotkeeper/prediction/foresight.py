@@ -24,8 +24,9 @@ DEFAULT_BURN_IN = 6
 class Foresight:
     """A video's seen and foreseen frames, at the model's size and on the CPU.
 
-    masks: of seen, then of foreseen frames. pictures: of the foreseen ones, RGB in [0, 1]. num_background, num_given:
-    how many of the first slots are the background's, and how many after them began with given objects.
+    masks: of seen frames, responsibilities if the model has a `posterior_sigma`; then of foreseen ones, as decoded.
+    pictures: of the foreseen ones, RGB in [0, 1]. num_background, num_given: how many of the first slots are the
+    background's, and how many after them began with given objects.
     """
 
     masks: Float[Tensor, "t s rows columns"]

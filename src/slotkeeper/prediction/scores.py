@@ -13,8 +13,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from slotkeeper.data import SkippedVideo, VideoItem, iterate_videos
-from slotkeeper.errors import DataError, counted
-from slotkeeper.evaluation import conditioning_of, features_of, true_start
+from slotkeeper.errors import DataError, counted, none_of
+from slotkeeper.evaluation import (
+    AS_DECODED,
+    conditioning_of,
+    describe_resizing,
+    features_of,
+    masks_of_seen,
+    true_start,
+)
+from slotkeeper.metrics.lpips import Lpips
 from slotkeeper.metrics.prediction import SSIM_WINDOW, psnr, ssim
 from slotkeeper.model import SlotModel
 from slotkeeper.prediction.foresight import (
@@ -29,28 +37,41 @@ from slotkeeper.scoring import Protocol, Scorer, Scores
 from slotkeeper.types import Clip, GivenStart
 
 KINDS = ("predicted", "copied", "seen")
-_SHOWN = ("psnr", "ssim", "frame_fg_ari", "video_fg_ari", "frame_miou", "video_miou", "hota", "slot_permanence")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """Scores of one way to come by the same frames. ssim: None for frames below 11 pixels a side."""
+    """Scores of one way to come by the same frames.
+
+    ssim: None for frames below 11 pixels a side. lpips: None where no trunk was named. Those by frame are one frame
+    ahead, two, and so on.
+    """
 
     scores: Scores
     ssim: float | None
+    lpips: float | None
     psnr_by_frame: tuple[float, ...]
+    lpips_by_frame: tuple[float, ...] | None
 
     def as_json(self) -> dict[str, Any]:
-        """Flat scores with `ssim` among them, and `psnr_by_frame`: one frame ahead, two, and so on."""
-        return self.scores.as_json() | {"ssim": self.ssim, "psnr_by_frame": list(self.psnr_by_frame)}
+        """Flat scores with `ssim` and `lpips` among them, and `psnr_by_frame` and `lpips_by_frame`."""
+        lpips_by_frame = None if self.lpips_by_frame is None else list(self.lpips_by_frame)
+        return self.scores.as_json() | {
+            "ssim": self.ssim,
+            "lpips": self.lpips,
+            "psnr_by_frame": list(self.psnr_by_frame),
+            "lpips_by_frame": lpips_by_frame,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionEvaluation:
     """All on the same frames, those after the burn-in.
 
-    predicted: nothing of these frames was looked at. copied: the last seen frame and the model's masks of it, repeated.
-    seen: rebuilt by the model once it sees them, about the most that a prediction can reach.
+    predicted: nothing of these frames was looked at; masks as decoded. copied: the last seen frame and the model's
+    masks of it, repeated. seen: rebuilt by the model once it sees them, about the most that a prediction can reach.
+    Masks of `copied` and `seen` are of frames that were seen: with the model's `posterior_sigma` they are
+    responsibilities for these frames' pixels, which a prediction can't have.
     """
 
     predicted: Judged
@@ -77,6 +98,7 @@ class PredictionScorer:
         burn_in: how many to see before; None for as many as the model's dynamics look back at.
         device: where to compute.
         seeds: of the model's training, for the protocol.
+        lpips: on the trunk that the user named; None leaves LPIPS out.
 
     Raises:
         ConfigError: the model can't predict, or looks back at more frames.
@@ -90,6 +112,7 @@ class PredictionScorer:
         burn_in: int | None = None,
         device: str | torch.device = "cpu",
         seeds: tuple[int, ...] = (),
+        lpips: Lpips | None = None,
     ):
         check_predicts(model)
         self._model, self._device, self._num_frames = model.eval(), torch.device(device), num_frames
@@ -103,6 +126,8 @@ class PredictionScorer:
         self._scorers = {kind: Scorer(protocol=protocol) for kind in KINDS}
         self._psnr: dict[str, list[Float[np.ndarray, " k"]]] = {kind: [] for kind in KINDS}
         self._ssim: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        self._lpips: dict[str, list[Float[np.ndarray, " k"]]] = {kind: [] for kind in KINDS}
+        self._lpips_metric = lpips
         self._size: tuple[int, int] | None = None
 
     def add(self, clip: Clip) -> None:
@@ -110,6 +135,7 @@ class PredictionScorer:
 
         Raises:
             DataError: it has no masks or too few frames, or its masks can't be scored.
+            ConfigError: LPIPS is wanted, and its trunk can't see frames that small.
         """
         needed = self.burn_in + self._num_frames
         if clip.segments is None or clip.frames.shape[1] < needed:
@@ -121,6 +147,8 @@ class PredictionScorer:
         frames = clip.frames[:, :needed]
         given = true_start(self._model, clip, self._device)
         self._size = (frames.shape[-2], frames.shape[-1])
+        if self._lpips_metric is not None:
+            self._lpips_metric.check_size(self._size)
         ways = self._ways(frames, given, (true.shape[1], true.shape[2]))
         for kind, (pictures, segments) in ways.items():
             quality = psnr(pictures, frames[0, self.burn_in :])
@@ -128,6 +156,8 @@ class PredictionScorer:
             self._psnr[kind].append(quality.numpy())
             if min(self._size) >= SSIM_WINDOW:
                 self._ssim[kind].append(float(ssim(pictures, frames[0, self.burn_in :]).mean()))
+            if self._lpips_metric is not None:
+                self._lpips[kind].append(self._lpips_metric(pictures, frames[0, self.burn_in :], self._device).numpy())
 
     def skip(self, name: str, reason: str) -> None:
         """Name a video that can't be scored."""
@@ -138,25 +168,27 @@ class PredictionScorer:
         """Of all videos so far, one at least."""
         assert self._size is not None
         height, width = self._size
-        resize = (
-            f"soft masks bilinearly to the truth's size, then argmax; frames resized to {height}x{width} (stretched)"
-        )
-        judged = {kind: self._judged(kind, resize) for kind in KINDS}
+        judged = {kind: self._judged(kind, self._size) for kind in KINDS}
         protocol = {
             "burn_in": self.burn_in,
             "rollout": self._num_frames,
             "foreseen_by": describe_foresight(self._model),
             "picture_resolution": f"{height}x{width}",
+            "masks_of_baselines": masks_of_seen(self._model),
+            "lpips": None if self._lpips_metric is None else self._lpips_metric.label,
         }
         return PredictionEvaluation(**judged, protocol=protocol)
 
-    def _judged(self, kind: str, resize: str) -> Judged:
+    def _judged(self, kind: str, size: tuple[int, int]) -> Judged:
         scores = self._scorers[kind].scores()
-        by_frame = np.mean(self._psnr[kind], axis=0)
+        resize = describe_resizing(AS_DECODED if kind == "predicted" else masks_of_seen(self._model), size)
+        lpips = self._lpips[kind]
         return Judged(
             scores=replace(scores, protocol=replace(scores.protocol, resize=resize)),
             ssim=float(np.mean(self._ssim[kind])) if self._ssim[kind] else None,
-            psnr_by_frame=tuple(float(value) for value in by_frame),
+            lpips=float(np.mean(lpips)) if lpips else None,
+            psnr_by_frame=_by_frame(self._psnr[kind]),
+            lpips_by_frame=_by_frame(lpips) if lpips else None,
         )
 
     def _ways(
@@ -189,6 +221,7 @@ def evaluate_prediction(
     burn_in: int | None = None,
     device: str | torch.device = "cpu",
     seeds: tuple[int, ...] = (),
+    lpips: Lpips | None = None,
     show_progress: bool = False,
 ) -> PredictionEvaluation:
     """Score what a model predicts of each video after its first frames.
@@ -201,14 +234,17 @@ def evaluate_prediction(
         burn_in: how many to see before; None for as many as the model's dynamics look back at.
         device: where to compute.
         seeds: of the model's training, for the protocol.
+        lpips: on the trunk that the user named; None leaves LPIPS out.
         show_progress: a bar on stderr.
 
     Raises:
-        ConfigError: the model can't predict, or looks back at more frames.
+        ConfigError: the model can't predict, or looks back at more frames, or LPIPS can't see frames that small.
         DataError: no video is usable.
         DamagedModelError: the model gives masks that are not finite numbers.
     """
-    scorer = PredictionScorer(model.to(device), num_frames=num_frames, burn_in=burn_in, device=device, seeds=seeds)
+    scorer = PredictionScorer(
+        model.to(device), num_frames=num_frames, burn_in=burn_in, device=device, seeds=seeds, lpips=lpips
+    )
     unusable: list[SkippedVideo] = []
     reasons: dict[str, str] = {}
     clips = iterate_videos(items, size, max_frames=scorer.burn_in + num_frames, skipped=unusable)
@@ -222,30 +258,12 @@ def evaluate_prediction(
     reasons |= {video.video_id: video.reason for video in unusable}
     if not num_scored:
         name, reason = next(iter(reasons.items()))
-        raise DataError(f"none of {counted(len(items), 'video')} can be scored; the first: {name}: {reason}")
+        raise DataError(none_of(len(items), f"{name}: {reason}", "scored"))
     for name, reason in reasons.items():
         scorer.skip(name, reason)
     return scorer.evaluation()
 
 
-def format_prediction(evaluation: PredictionEvaluation) -> str:
-    """A table of the main scores by each way, and the protocol."""
-    rows = [" " * 4 + f"{'':<18}" + "".join(f"{kind:>12}" for kind in KINDS)]
-    for name in _SHOWN:
-        values = [_score(getattr(evaluation, kind), name) for kind in KINDS]
-        digits = 2 if name == "psnr" else 3
-        shown = "".join(f"{'-' if value is None else f'{value:.{digits}f}':>12}" for value in values)
-        rows.append(" " * 4 + f"{name:<18}{shown}")
-    scores = evaluation.predicted.scores
-    rows += ["", f"    {counted(scores.counts.videos, 'video')}; {scores.protocol.conditioning}"]
-    rows += [f"    foreseen by {evaluation.protocol['foreseen_by']}; {scores.protocol.resize}"]
-    rows += [
-        "    copied: the last seen frame and the model's masks of it; seen: the same frames once the model sees them"
-    ]
-    rows += [f"    left out: {video.name} ({video.reason})" for video in scores.skipped]
-    return "\n".join(rows)
-
-
-def _score(judged: Judged, name: str) -> float | None:
-    value: float | None = judged.ssim if name == "ssim" else getattr(judged.scores, name)
-    return value
+def _by_frame(of_videos: Sequence[Float[np.ndarray, " k"]]) -> tuple[float, ...]:
+    """Mean over videos."""
+    return tuple(float(value) for value in np.mean(of_videos, axis=0))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slotkeeper.config import TrainingConfig
+from slotkeeper.errors import ConfigError
 
 _STATE_NAMES = ("step", "exp_avg", "exp_avg_sq")
 
@@ -18,7 +19,14 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
     """AdamW; weights decay, but vectors (biases, norms, start slots' scale) don't.
 
     parameters: named as by `TrainingStep.trained_parameters`. Each group has its part's `lr_scale` beside it.
+
+    Raises:
+        ConfigError: `lr_scale` names a part of which nothing is trained.
     """
+    trained = {part_of(name) for name, parameter in parameters.items() if parameter.requires_grad}
+    for part in config.lr_scale:
+        if part not in trained:
+            raise ConfigError(f"training.lr_scale names '{part}', of which nothing is trained here; leave it out")
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         if parameter.requires_grad:

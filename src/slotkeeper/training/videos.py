@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slotkeeper.config import Config, DataConfig, Length, ScenesConfig, pairs_of
 from slotkeeper.data import TruthKind, VideoItem, VideoReader, find_videos, path_or_url, split_folders, split_videos
-from slotkeeper.errors import ConfigError, DataError
+from slotkeeper.errors import ConfigError, DataError, none_of
 
 _VAL_SEEDS = 1_000_000
 """Held-out scenes have seeds from here on, so that no training set reaches them."""
@@ -79,14 +79,14 @@ def with_known_lengths(config: Config, items: Sequence[VideoItem]) -> Config:
     if all(length != "all" for _, length in pairs):
         return config
     counts = [config.data.scenes.num_frames] if config.data.scenes and config.data.is_endless else []
+    problems = []
     for item in items:
         try:
             counts.append(VideoReader(item.video).count_frames())
         except DataError as error:
-            problem = error
+            problems.append(str(error))
     if not counts:
-        first = str(problem)
-        raise DataError(first if len(items) == 1 else f"none of {len(items)} videos can be used; the last: {first}")
+        raise DataError(none_of(len(items), problems[0]))
     frames = (min(counts) - 1) // config.data.frame_stride + 1
     lengths: list[tuple[int, Length]] = [(start, frames if length == "all" else length) for start, length in pairs]
     return replace(config, training=replace(config.training, clip_length=lengths))
@@ -118,8 +118,7 @@ def check_lengths(items: Sequence[VideoItem], config: Config) -> None:
             problems.append(str(error))
     is_alone = len(items) == 1
     if len(problems) == len(items):
-        first = problems[0]
-        raise DataError(first if is_alone else f"none of {len(items)} videos can be used; the first: {first}")
+        raise DataError(none_of(len(items), problems[0]))
     which = f"{items[0].video} has not" if is_alone else f"none of {len(items)} videos has"
     raise DataError(
         f"{which} the {needed} frames that clips of {longest} with frame_stride {config.data.frame_stride} need; "

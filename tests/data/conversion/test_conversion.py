@@ -21,9 +21,9 @@ from small_disk import fill, read_only, small_disk
 from slotkeeper.cli import main
 from slotkeeper.data import convert_dataset, find_videos, load_segments, split_folders, split_videos
 from slotkeeper.data.conversion import run
-from slotkeeper.data.conversion.record import converting
+from slotkeeper.data.conversion.record import Journal, converting
 from slotkeeper.data.sources.source import SourceVideo, VideoContent
-from slotkeeper.errors import DataError, OutputError
+from slotkeeper.errors import ConfigError, DataError, OutputError
 from slotkeeper.pairing import find_masks
 
 
@@ -36,8 +36,12 @@ def stamps(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def convert(source: Path, out: Path) -> run.ConvertedDataset:
-    return convert_dataset("movi_a", source, out, show_progress=False)
+def convert(source: Path, out: Path, *, num_workers: int = 1) -> run.ConvertedDataset:
+    return convert_dataset("movi_a", source, out, num_workers=num_workers, show_progress=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def interrupt_after(count: int, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -98,6 +102,31 @@ def test_a_video_that_lies_there_but_was_never_noted_is_done_again(source: Path,
     assert load_segments(out / "train/00000-000/masks.npz").shape == (4, 16, 24)
 
 
+def test_the_number_of_workers_changes_no_byte_and_no_word(source: Path, tmp_path: Path):
+    shards = [f"movi_a-train.tfrecord-{number:05d}-of-00009" for number in (1, 2)]
+    write_records(source / shards[0], [movi_example(video=None), movi_example(), movi_example(depth=None)])
+    write_records(source / "movi_a-train.tfrecord-00001-of-00010", [movi_example(), movi_example()])
+    alone = convert_twice(source, tmp_path / "alone", num_workers=1)
+    assert alone == convert_twice(source, tmp_path / "together", num_workers=4)
+
+
+def convert_twice(source: Path, out: Path, *, num_workers: int) -> tuple[Any, dict[str, bytes]]:
+    """What was left out, and all files; the second call goes on where an interrupt stopped the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_after(2, patch, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            convert(source, out, num_workers=num_workers)
+        with pytest.raises(DataError, match="not all converted"):
+            find_videos(out)
+    assert len(Journal(out).videos) == 2
+    return convert(source, out, num_workers=num_workers).skipped, contents(out)
+
+
+def test_no_worker_is_too_few(source: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="num_workers must be at least 1"):
+        convert(source, tmp_path / "out", num_workers=0)
+
+
 def test_the_same_command_again_changes_nothing(source: Path, tmp_path: Path):
     convert(source, tmp_path / "out")
     before = stamps(tmp_path / "out")
@@ -140,20 +169,25 @@ def test_what_the_source_no_longer_has_stays_in_the_record(source: Path, tmp_pat
     }
 
 
-def test_a_killed_process_leaves_an_unfinished_set_that_the_same_command_finishes(tmp_path: Path):
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_a_killed_process_leaves_an_unfinished_set_that_the_same_command_finishes(tmp_path: Path, num_workers: int):
     source, out = write_movi(tmp_path / "source", num_train=40), tmp_path / "out"
     command = [sys.executable, "-m", "slotkeeper", "data", "convert", "movi_a", str(source), str(out), "--quiet"]
+    command += ["--workers", str(num_workers)]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    while not (out / "train/00000-001").exists() and process.poll() is None:
+    while len(Journal(out).videos) < 2 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     with pytest.raises(DataError, match="not all converted"):
         find_videos(out)
-    before = stamps(out / "train/00000-000")
-    convert(source, out)
+    noted = Journal(out).videos
+    assert 2 <= len(noted) < 41
+    before = {video_id: stamps(out / video_id) for video_id in noted}
+    convert(source, out, num_workers=num_workers)
     assert len(find_videos(out)) == 41
-    assert stamps(out / "train/00000-000") == before
+    assert {video_id: stamps(out / video_id) for video_id in noted} == before
+    assert not (out / ".converting").exists()
     assert all(load_segments(str(item.masks)).shape == (4, 16, 24) for item in find_videos(out))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -85,19 +86,20 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / WORK_FOLDER / _JOURNAL
+        self._lock = threading.Lock()
         self.videos: dict[str, WrittenVideo] = {}
         for entry in _journal_entries(self._path):
             self.videos[entry.video_id] = entry
 
     def add(self, videos: Iterable[WrittenVideo]) -> None:
-        """Write down finished videos.
+        """Write down finished videos; several threads may.
 
         Raises:
             OutputError: it can't be written.
         """
         added = list(videos)
         try:
-            with self._path.open("a", encoding="utf-8") as handle:
+            with self._lock, self._path.open("a", encoding="utf-8") as handle:
                 for video in added:
                     handle.write("\n" + json.dumps(asdict(video)))  # a line that a kill cut off stays alone
                 handle.flush()

@@ -28,8 +28,8 @@ from slotkeeper.data.shards.index import FEATURES_FORMAT, Shard, ShardedVideo, S
 from slotkeeper.data.shards.pieces import Piece, kept_pieces, making, shard_name
 from slotkeeper.data.shards.samples import source_state
 from slotkeeper.data.shards.tar import TarWriter
-from slotkeeper.data.stored import SkippedVideo
-from slotkeeper.errors import ConfigError, DataError, OutputError
+from slotkeeper.data.skipped import SkippedVideo
+from slotkeeper.errors import ConfigError, DataError, OutputError, none_of
 from slotkeeper.files import atomic_path
 
 DEFAULT_SHARD_MB = 256
@@ -100,10 +100,7 @@ def make_features(
             maker.make(items, bar)
         if not maker.pieces:
             shutil.rmtree(folder / MAKING_FOLDER, ignore_errors=True)
-            first = maker.skipped[0].reason
-            raise DataError(
-                first if len(items) == 1 else f"none of {len(items)} videos can be used; the first: {first}"
-            )
+            raise DataError(none_of(len(items), maker.skipped[0].reason))
         index = ShardIndex(
             shards=tuple(piece.shard for piece in maker.pieces),
             videos=tuple(video for piece in maker.pieces for video in piece.videos),

@@ -19,8 +19,8 @@ from slotkeeper.data.shards.index import Shard, ShardIndex
 from slotkeeper.data.shards.pieces import Piece, kept_pieces, making, shard_name
 from slotkeeper.data.shards.samples import Sample, num_video_bytes, prepare_sample, source_state
 from slotkeeper.data.shards.tar import TarWriter
-from slotkeeper.data.stored import SkippedVideo
-from slotkeeper.errors import ConfigError, DataError, OutputError
+from slotkeeper.data.skipped import SkippedVideo
+from slotkeeper.errors import ConfigError, DataError, OutputError, none_of
 from slotkeeper.files import atomic_path
 
 DEFAULT_SHARD_MB = 256
@@ -84,10 +84,7 @@ def make_shards(
         pieces, skipped = _make_pieces(folder, items, shard_mb, num_threads, show_progress)
         if not pieces:
             shutil.rmtree(folder / MAKING_FOLDER, ignore_errors=True)
-            first = skipped[0].reason
-            raise DataError(
-                first if len(items) == 1 else f"none of {len(items)} videos can be used; the first: {first}"
-            )
+            raise DataError(none_of(len(items), skipped[0].reason))
         index = ShardIndex(
             shards=tuple(piece.shard for piece in pieces),
             videos=tuple(video for piece in pieces for video in piece.videos),

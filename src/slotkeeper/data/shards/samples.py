@@ -6,14 +6,15 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from slotkeeper.data.derived import DerivedFrames
 from slotkeeper.data.folders import VIDEO_SUFFIXES, VideoItem
-from slotkeeper.data.image_folder import list_images
+from slotkeeper.data.image_folder import media_files
 from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.segments import check_segments_fit, load_segments
@@ -21,6 +22,7 @@ from slotkeeper.data.shards.index import ShardedVideo
 from slotkeeper.data.shards.members import ShardFile
 from slotkeeper.data.shards.tar import TarWriter, content_bytes
 from slotkeeper.data.truth import check_truth
+from slotkeeper.errors import DataError
 
 _OTHER_SUFFIX = ".video"
 
@@ -80,8 +82,11 @@ def prepare_sample(item: VideoItem) -> Sample:
     A folder of masks becomes the bytes of an npz.
 
     Raises:
-        DataError: the video is broken or ends too soon, or its masks, flow or depth can't be read or don't fit.
+        DataError: the video is broken or ends too soon, or its masks, flow or depth can't be read or don't fit; or its
+            files alone don't say how they become frames.
     """
+    if isinstance(item.video, DerivedFrames):
+        raise DataError(f"{item.video} can't be packed as it lies: convert its data set with 'slotkeeper data convert'")
     reader = VideoReader(item.video)
     info = reader.info
     num_frames = sum(1 for _ in reader)
@@ -105,7 +110,7 @@ def prepare_sample(item: VideoItem) -> Sample:
         width=info.width,
         height=info.height,
         is_folder=is_folder,
-        video=tuple(list_images(item.video)) if is_folder else (item.video,),
+        video=tuple(media_files(item.video)),
         masks=masks,
         truth=item.truth,
         facts=json.dumps(facts).encode(),
@@ -118,7 +123,7 @@ def source_state(items: Sequence[VideoItem]) -> str:
     for item in items:
         digest.update(json.dumps(item.video_id).encode())
         for part in (item.video, item.masks, item.truth):
-            for file in _files(part) if part is not None else ():
+            for file in media_files(part) if part is not None else ():
                 digest.update(json.dumps(_state(file)).encode())
     return digest.hexdigest()
 
@@ -129,11 +134,7 @@ def num_video_bytes(item: VideoItem) -> int:
     Raises:
         DataError: a file is gone.
     """
-    return sum(content_bytes(file) for file in _files(item.video))
-
-
-def _files(path: MediaPath) -> Iterator[MediaPath]:
-    yield from list_images(path) if path.is_dir() else [path]
+    return sum(content_bytes(file) for file in media_files(item.video))
 
 
 def _state(file: MediaPath) -> list[object]:

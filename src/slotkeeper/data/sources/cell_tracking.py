@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 from PIL import Image
 
+from slotkeeper.data.derived import DerivedFrames, DerivedMasks
 from slotkeeper.data.image_folder import IMAGE_FORMATS, UNREADABLE
 from slotkeeper.data.segments import read_mask
 from slotkeeper.data.sources.pictures import labels_of
@@ -39,59 +40,120 @@ class CellTracking(FolderSource):
             raise self.missing()
         for folder in folders:
             name = "/".join(folder.relative_to(self.root).parts[-2:]) if folder != self.root else folder.name
-            truth = folder.with_name(f"{folder.name}_GT") / "TRA"
-            frames, markers = _numbered(folder, "t"), _numbered(truth, "man_track")
+            cells = _Cells(folder, self.inside)
             yield SourceVideo(
                 video_id=name,
                 split=None,
                 place=str(folder),
-                read=partial(self._read, folder),
-                files=(*frames.values(), *markers.values()),
+                read=cells.content,
+                files=(*cells.frames(), *cells.mask_files()),
+                video=cells.video(),
+                masks=cells.masks(),
             )
 
-    def _read(self, folder: Path) -> VideoContent:
-        frames = _numbered(folder, "t")
-        numbers = sorted(frames)
-        gray, darkest, brightest = self._gray([frames[number] for number in numbers])
-        truth = folder.with_name(f"{folder.name}_GT") / "TRA"
-        markers = _numbered(truth, "man_track")
-        facts: dict[str, Any] = {"gray": {"black": darkest, "white": brightest}}
-        if not markers:
-            return VideoContent(frames=gray, fps=_FPS, facts=facts)
-        if set(markers) != set(frames):
-            raise DataError(f"{truth} has markers of {len(markers)} pictures, but {folder} has {len(frames)}")
-        segments = _labels([self.inside(markers[number]) for number in numbers], str(truth))
-        outlines, facts["masks"] = self._outlines(folder, numbers), "markers of cells, not their outlines"
-        if outlines is not None:
-            if outlines.shape != segments.shape:
-                raise DataError(f"{folder}: outlines and markers differ in size")
-            segments, facts["masks"] = _tracked(outlines, segments), "outlines of cells"
-        lineage = self.inside(truth / "man_track.txt") if (truth / "man_track.txt").is_file() else None
-        return VideoContent(frames=gray, fps=_FPS, segments=segments, objects=_cells(lineage, segments), facts=facts)
 
-    def _outlines(self, folder: Path, numbers: list[int]) -> UInt[np.ndarray, "t h w"] | None:
-        """From the first folder of outlines that has one for every frame: those of people, then those of programs."""
-        for truth in ("GT", "ST"):
-            place = folder.with_name(f"{folder.name}_{truth}") / "SEG"
-            files = _numbered(place, "man_seg")
-            if set(numbers) <= set(files):
-                return _labels([self.inside(files[number]) for number in numbers], str(place))
-        return None
+class _Cells:
+    """One video of a set: its files, and how they are read.
 
-    def _gray(self, files: list[Path]) -> tuple[Iterator[UInt8[np.ndarray, "h w 3"]], float, float]:
-        """Frames as 8-bit pictures, and the values that become black and white; 8-bit pictures stay as they are."""
-        extent = [(frame.min(), np.percentile(frame, _BRIGHTEST_SHARE), frame.dtype) for frame in self._each(files)]
+    Args:
+        folder: of its pictures.
+        inside: refuses files that lead out of the set.
+    """
+
+    def __init__(self, folder: Path, inside: Callable[[Path], Path]) -> None:
+        self._folder = folder
+        self._truth = folder.with_name(f"{folder.name}_GT") / "TRA"
+        self._inside = inside
+        self._pictures = _numbered(folder, "t")
+        self._markers = _numbered(self._truth, "man_track")
+
+    def video(self) -> DerivedFrames:
+        """The frames where they lie."""
+        name, place = self._folder.name, str(self._folder)
+        return DerivedFrames(name=name, place=place, files=self.frames, fps=_FPS, size=self._size, read=self.frame)
+
+    def masks(self) -> DerivedMasks | None:
+        """The labels where they lie, if there are any."""
+        if not self._markers:
+            return None
+        name, place = self._truth.parent.name, str(self._truth)
+        return DerivedMasks(name=name, place=place, files=self.mask_files, load=self._labels, shape=self._shape)
+
+    def content(self) -> VideoContent:
+        """Frames, labels and all that is known."""
+        black, white = self._extent
+        facts: dict[str, Any] = {"gray": {"black": black, "white": white}}
+        segments: UInt[np.ndarray, "t h w"] | None = None
+        objects: list[dict[str, Any]] = []
+        if self._markers:
+            segments = self._labels()
+            facts["masks"] = "outlines of cells" if self._outlines()[1] else "markers of cells, not their outlines"
+            path = self._truth / "man_track.txt"
+            objects = _cells(self._inside(path) if path.is_file() else None, segments)
+        frames = map(self.frame, self.frames())
+        return VideoContent(frames=frames, fps=_FPS, segments=segments, objects=objects, facts=facts)
+
+    def frames(self) -> list[Path]:
+        """All pictures in order."""
+        return list(self._pictures.values())
+
+    def mask_files(self) -> list[Path]:
+        """Of markers, and of outlines if there are any."""
+        _, outlines = self._outlines()
+        return [*self._markers.values(), *outlines]
+
+    @cached_property
+    def _extent(self) -> tuple[float, float]:
+        """The values that become black and white; 8-bit pictures stay as they are. All pictures are read."""
+        extent = [
+            (frame.min(), np.percentile(frame, _BRIGHTEST_SHARE), frame.dtype)
+            for frame in map(self._gray, self.frames())
+        ]
         if all(dtype == np.uint8 for _, _, dtype in extent):
-            return (np.repeat(frame[..., None], 3, axis=2) for frame in self._each(files)), 0.0, 255.0
+            return 0.0, 255.0
         low = float(min(least for least, _, _ in extent))
-        high = max(float(max(most for _, most, _ in extent)), low + 1)
-        scaled = (np.clip((frame - low) / (high - low) * 255, 0, 255).round() for frame in self._each(files))
-        return (np.repeat(frame.astype(np.uint8)[..., None], 3, axis=2) for frame in scaled), low, high
+        return low, max(float(max(most for _, most, _ in extent)), low + 1)
 
-    def _each(self, files: list[Path]) -> Iterator[UInt[np.ndarray, "h w"]]:
-        for file in files:
-            check_flat(self.inside(file))
-            yield read_mask(file)
+    def frame(self, file: Path) -> UInt8[np.ndarray, "h w 3"]:
+        """One picture with 8 bits."""
+        low, high = self._extent
+        scaled = np.clip((self._gray(file) - low) / (high - low) * 255, 0, 255).round().astype(np.uint8)
+        return np.repeat(scaled[..., None], 3, axis=2)
+
+    def _size(self, file: Path) -> tuple[int, int]:
+        height, width = self._gray(file).shape
+        return width, height
+
+    def _shape(self) -> tuple[int, int, int]:
+        height, width = read_mask(self._inside(next(iter(self._markers.values())))).shape
+        return len(self._markers), height, width
+
+    def _labels(self) -> UInt[np.ndarray, "t h w"]:
+        """Outlines of cells if every picture has some, otherwise their markers."""
+        if self._markers.keys() != self._pictures.keys():
+            counts = f"markers of {len(self._markers)} pictures, but {self._folder} has {len(self._pictures)}"
+            raise DataError(f"{self._truth} has {counts}")
+        markers = _labels([self._inside(file) for file in self._markers.values()], str(self._truth))
+        place, files = self._outlines()
+        if not files:
+            return markers
+        outlines = _labels([self._inside(file) for file in files], str(place))
+        if outlines.shape != markers.shape:
+            raise DataError(f"{self._folder}: outlines and markers differ in size")
+        return _tracked(outlines, markers)
+
+    def _outlines(self) -> tuple[Path | None, list[Path]]:
+        """The first folder of outlines that has one for every picture: those of people, then those of programs."""
+        for truth in ("GT", "ST"):
+            place = self._folder.with_name(f"{self._folder.name}_{truth}") / "SEG"
+            files = _numbered(place, "man_seg")
+            if self._pictures.keys() <= files.keys():
+                return place, [files[number] for number in self._pictures]
+        return None, []
+
+    def _gray(self, file: Path) -> UInt[np.ndarray, "h w"]:
+        check_flat(self._inside(file))
+        return read_mask(file)
 
 
 def check_flat(path: Path) -> None:
@@ -114,7 +176,8 @@ def check_flat(path: Path) -> None:
 def _numbered(folder: Path, prefix: str) -> dict[int, Path]:
     files = folder.glob(f"{prefix}*.tif") if folder.is_dir() else ()
     numbered = ((re.fullmatch(rf"{prefix}(\d{{3,6}})", file.stem), file) for file in sorted(files))
-    return {int(match[1]): file for match, file in numbered if match}
+    found = {int(match[1]): file for match, file in numbered if match}
+    return dict(sorted(found.items()))
 
 
 def _labels(files: list[Path], place: str) -> UInt[np.ndarray, "t h w"]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from slotkeeper.data.derived import DerivedMasks
 from slotkeeper.data.sources.rle import decode_rle
 from slotkeeper.data.sources.source import FolderSource, SourceVideo, Split, VideoContent, check_truth_size, read_json
 from slotkeeper.errors import DataError
@@ -40,25 +41,44 @@ class Clevrer(FolderSource):
         annotations = _by_number(self.find("annotation_*.json"))
         proposals = _by_number([*self.find("sim_*.json"), *self.find("proposal_*.json")])
         for number, file in sorted(files.items()):
-            lists = (annotations.get(number), proposals.get(number))
+            annotation, proposed = annotations.get(number), proposals.get(number)
+            masks = None if proposed is None else self._masks(proposed, annotation)
             yield SourceVideo(
                 video_id=file.stem,
                 split=_split(number),
                 place=str(file),
-                read=partial(self._read, file, *lists),
-                files=(file, *(path for path in lists if path is not None)),
+                read=partial(self._read, file, annotation, proposed),
+                files=tuple(path for path in (file, annotation, proposed) if path is not None),
+                video=file,
+                masks=masks,
             )
 
-    def _read(self, file: Path, annotation: Path | None, proposals: Path | None) -> VideoContent:
+    def _masks(self, proposals: Path, annotation: Path | None) -> DerivedMasks:
+        lists = [proposals] if annotation is None else [proposals, annotation]
+        return DerivedMasks(
+            name=proposals.name,
+            place=str(proposals),
+            files=lambda: lists,
+            load=lambda: self._labels(proposals, annotation)[0],
+            shape=lambda: _shape(self.inside(proposals)),
+        )
+
+    def _labels(
+        self, proposals: Path, annotation: Path | None
+    ) -> tuple[UInt8[np.ndarray, "t h w"], list[dict[str, Any]]]:
+        """Labels of all frames, and the objects: those of the annotation, otherwise those that were found."""
         objects = _annotated_objects(self.inside(annotation)) if annotation else []
-        facts: dict[str, Any] = {}
-        segments = None
-        if proposals is not None:
-            labels = {_look(thing): int(thing["id"]) for thing in objects}
-            segments, found = _proposed_masks(self.inside(proposals), labels, is_open=annotation is None)
-            facts["masks"] = "proposals of a detector, not the truth"
-            objects = objects or found
-        return VideoContent(file=self.inside(file), segments=segments, objects=objects, facts=facts)
+        labels = {_look(thing): int(thing["id"]) for thing in objects}
+        segments, found = _proposed_masks(self.inside(proposals), labels, is_open=annotation is None)
+        return segments, objects or found
+
+    def _read(self, file: Path, annotation: Path | None, proposals: Path | None) -> VideoContent:
+        file = self.inside(file)
+        if proposals is None:
+            return VideoContent(file=file, objects=_annotated_objects(self.inside(annotation)) if annotation else [])
+        segments, objects = self._labels(proposals, annotation)
+        facts = {"masks": "proposals of a detector, not the truth"}
+        return VideoContent(file=file, segments=segments, objects=objects, facts=facts)
 
 
 def _by_number(files: list[Path]) -> dict[int, Path]:
@@ -93,12 +113,7 @@ def _proposed_masks(
     path: Path, labels: dict[_Look, int], *, is_open: bool
 ) -> tuple[UInt8[np.ndarray, "t h w"], list[dict[str, Any]]]:
     """Labels of all frames; where `is_open`, looks get numbers as they come, otherwise unknown ones are left out."""
-    raw = read_json(path)
-    frames = raw.get("frames") if isinstance(raw, dict) else None
-    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames) or not frames:
-        raise DataError(f"{path} has no list 'frames'")
-    if not all(isinstance(frame.get("objects") or [], list) for frame in frames):
-        raise DataError(f"{path} has a frame whose 'objects' are no list")
+    frames = _frames(path)
     height, width = _mask_size(frames, path)
     check_truth_size(str(path), _NUM_FRAMES, height, width)
     segments = np.zeros((_NUM_FRAMES, height, width), np.uint8)
@@ -118,6 +133,20 @@ def _proposed_masks(
                     raise DataError(f"{path}, frame {index}: {error}") from error
     found = [{"id": label, "color": look[0], "material": look[1], "shape": look[2]} for look, label in labels.items()]
     return segments, found
+
+
+def _frames(path: Path) -> list[dict[str, Any]]:
+    raw = read_json(path)
+    frames = raw.get("frames") if isinstance(raw, dict) else None
+    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames) or not frames:
+        raise DataError(f"{path} has no list 'frames'")
+    if not all(isinstance(frame.get("objects") or [], list) for frame in frames):
+        raise DataError(f"{path} has a frame whose 'objects' are no list")
+    return frames
+
+
+def _shape(path: Path) -> tuple[int, int, int]:
+    return _NUM_FRAMES, *_mask_size(_frames(path), path)
 
 
 def _score(thing: Mapping[str, Any]) -> float:

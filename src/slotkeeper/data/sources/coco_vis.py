@@ -7,16 +7,19 @@ mask or null per frame in `segmentations`. Lists of sides that are judged by a s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
 
+from slotkeeper.data.derived import DerivedFrames, DerivedMasks
 from slotkeeper.data.frames import MAX_PIXELS
+from slotkeeper.data.image_folder import image_size, read_image
 from slotkeeper.data.sources.pictures import frames_of
 from slotkeeper.data.sources.rle import decode_rle
 from slotkeeper.data.sources.source import (
@@ -76,39 +79,54 @@ class YouTubeVis(FolderSource):
             for category in (raw["categories"] if _are_objects(raw.get("categories")) else [])
         }
         for place, video in enumerate(raw["videos"]):
+            number = video.get("id", place)
             names = video.get("file_names")
-            names = names if isinstance(names, list) else []
-            own = by_video.get(video.get("id")) if isinstance(video.get("id"), int | str) else None
-            yield SourceVideo(
-                video_id=_name(names, str(video.get("id", place))),
-                split=split,
-                place=f"{listing}, video {video.get('id', place)}",
-                read=partial(self._read, frames, video, names, own, categories),
-                files=self._files(frames, names),
-                part=f"{listing.stat().st_size}",
+            listed = _ListedVideo(
+                place=f"{listing}, video {number}",
+                facts=video,
+                names=names if isinstance(names, list) else [],
+                annotations=by_video.get(number, []) if isinstance(number, int | str) else [],
+                categories=categories,
             )
+            yield self._video(listed, str(number), split, listing, frames)
 
-    def _files(self, frames: Path, names: Sequence[object]) -> list[Path]:
-        try:
-            return [self.named(frames, name) for name in names[:_MAX_FRAMES]]
-        except DataError:
-            return []  # reading it says what is wrong
+    def _video(self, listed: _ListedVideo, number: str, split: Split, listing: Path, folder: Path) -> SourceVideo:
+        video_id = _name(listed.names, number)
+        pictures = partial(self._pictures, folder, listed.names)
+        frames = DerivedFrames(
+            name=PurePosixPath(video_id).name,
+            place=listed.place,
+            files=pictures,
+            fps=self.fps,
+            size=image_size,
+            read=read_image,
+        )
+        masks = DerivedMasks(
+            name=f"{frames.name}_masks",
+            place=listed.place,
+            files=lambda: [listing],
+            load=lambda: listed.masks()[0],
+            shape=listed.shape,
+        )
+        return SourceVideo(
+            video_id=video_id,
+            split=split,
+            place=listed.place,
+            read=partial(self._read, listed, pictures),
+            files=_known(pictures),
+            part=f"{listing.stat().st_size}",
+            video=frames,
+            masks=masks if listed.annotations else None,
+        )
 
-    def _read(
-        self,
-        folder: Path,
-        video: Mapping[str, Any],
-        names: Sequence[object],
-        annotations: _Annotations | None,
-        categories: Mapping[str, Any],
-    ) -> VideoContent:
+    def _pictures(self, folder: Path, names: Sequence[object]) -> list[Path]:
         if not 0 < len(names) <= _MAX_FRAMES:
             raise DataError(f"it names {len(names)} frames; expected 1 to {_MAX_FRAMES} in 'file_names'")
-        frames = [self.named(folder, name) for name in names]
-        segments: UInt8[np.ndarray, "t h w"] | None = None
-        objects: list[dict[str, Any]] = []
-        if annotations:
-            segments, objects = _masks(annotations, len(frames), _size(video), categories)
+        return [self.named(folder, name) for name in names]
+
+    def _read(self, listed: _ListedVideo, pictures: Callable[[], list[Path]]) -> VideoContent:
+        frames = pictures()
+        segments, objects = listed.masks() if listed.annotations else (None, [])
         return VideoContent(frames=frames_of(frames), fps=self.fps, segments=segments, objects=objects)
 
 
@@ -116,6 +134,33 @@ class Ovis(YouTubeVis):
     """Annotated at every fifth frame too."""
 
     expects = "train/ with annotations_train.json, also valid and test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ListedVideo:
+    """One video of a list, with its annotations. place: how messages name it. facts: its own entry."""
+
+    place: str
+    facts: Mapping[str, Any]
+    names: Sequence[object]
+    annotations: _Annotations
+    categories: Mapping[str, Any]
+
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height and width that it claims."""
+        height, width = _size(self.facts)
+        return len(self.names), height, width
+
+    def masks(self) -> tuple[UInt8[np.ndarray, "t h w"], list[dict[str, Any]]]:
+        """Labels of all frames, and what each is."""
+        return _masks(self.annotations, self.shape(), self.categories)
+
+
+def _known(pictures: Callable[[], list[Path]]) -> list[Path]:
+    try:
+        return pictures()
+    except DataError:
+        return []  # reading it says what is wrong
 
 
 def _are_objects(listed: object) -> bool:
@@ -137,13 +182,14 @@ def _size(video: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _masks(
-    annotations: _Annotations, num_frames: int, size: tuple[int, int], categories: Mapping[str, Any]
+    annotations: _Annotations, shape: tuple[int, int, int], categories: Mapping[str, Any]
 ) -> tuple[UInt8[np.ndarray, "t h w"], list[dict[str, Any]]]:
     """Labels 1, 2, ... in the list's order; where masks overlap, the later one is on top."""
     if len(annotations) > 255:
         raise DataError(f"it has {len(annotations)} objects; at most 255 are read")
-    check_truth_size("it", num_frames, *size)
-    segments = np.zeros((num_frames, *size), np.uint8)
+    check_truth_size("it", *shape)
+    num_frames, height, width = shape
+    segments = np.zeros(shape, np.uint8)
     objects: list[dict[str, Any]] = []
     for label, annotation in enumerate(annotations, start=1):
         masks = annotation.get("segmentations")
@@ -152,7 +198,7 @@ def _masks(
         for frame, mask in zip(segments, masks, strict=True):
             if mask is not None:
                 try:
-                    frame[decode_rle(mask, height=size[0], width=size[1])] = label
+                    frame[decode_rle(mask, height=height, width=width)] = label
                 except DataError as error:
                     raise DataError(f"object {label}: {error}") from error
         category = categories.get(str(annotation.get("category_id")))

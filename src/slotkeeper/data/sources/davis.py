@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt
 
-from slotkeeper.data.sources.frame_folders import FrameFolders, whole_masks
-from slotkeeper.data.sources.source import PlainVideo, Split
+from slotkeeper.data.sources.frame_folders import FrameFolders
+from slotkeeper.data.sources.source import SourceVideo, Split
 from slotkeeper.errors import DataError
 
 _RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
@@ -23,7 +23,7 @@ class Davis17(FrameFolders):
     expects = "JPEGImages/480p, Annotations/480p and ImageSets (the folder DAVIS of the download)"
     list_folders: ClassVar[tuple[str, ...]] = ("2017",)
 
-    def plain_videos(self) -> Iterator[PlainVideo]:
+    def videos(self) -> Iterator[SourceVideo]:
         """The videos that the lists name; without lists all there are."""
         resolution = next((name for name in _RESOLUTIONS if (self.root / "JPEGImages" / name).is_dir()), None)
         if resolution is None:
@@ -35,9 +35,7 @@ class Davis17(FrameFolders):
             folder = self.named(frames, name)
             if not folder.is_dir():
                 continue  # the lists name more than each download holds
-            yield PlainVideo(
-                video_id=name, split=listed.get(name), video=folder, masks=whole_masks(masks / name, folder)
-            )
+            yield self.video_in(folder, listed.get(name), masks / name)
 
     def _listed(self) -> dict[str, Split]:
         """Names of videos, from the first folder of lists that is there."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float, UInt, UInt8
 
+from slotkeeper.data.media import MediaPath
 from slotkeeper.errors import DataError
 
 Split = Literal["train", "val", "test"]
@@ -54,7 +55,8 @@ class SourceVideo:
     """One video of a data set, not yet read.
 
     video_id: unique within its split; "/" makes folders. place: how messages name it. files: all that it is read from.
-    part: which part of these files. read: reads it, and raises a DataError where it is damaged.
+    part: which part of these files. read: reads it, and raises a DataError where it is damaged. video: where it can be
+    read as it lies; None if it must be converted. masks: the same of its masks; None without.
     """
 
     video_id: str
@@ -63,6 +65,8 @@ class SourceVideo:
     read: Callable[[], VideoContent]
     files: Sequence[Path] = ()
     part: str = ""
+    video: MediaPath | None = None
+    masks: MediaPath | None = None
 
     def path_id(self) -> str:
         """Its path below the converted data set.
@@ -86,16 +90,6 @@ class SourceVideo:
         return digest.hexdigest()[:32]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlainVideo:
-    """A video that can be used where it lies: a file or a folder of frames, with its masks if there are any."""
-
-    video_id: str
-    split: Split | None
-    video: Path
-    masks: Path | None
-
-
 class Source(ABC):
     """A data set as it is downloaded.
 
@@ -116,16 +110,6 @@ class Source(ABC):
         Raises:
             DataError: the folder holds something else, or its lists can't be read.
         """
-
-    def plain_videos(self) -> Iterator[PlainVideo]:
-        """All videos where they lie, for data sets that need no conversion.
-
-        Raises:
-            DataError: this data set needs one.
-        """
-        raise DataError(
-            f"this data set can't be read where it lies: convert it with 'slotkeeper data convert', {self.place}"
-        )
 
 
 class FolderSource(Source):
