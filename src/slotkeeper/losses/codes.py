@@ -10,6 +10,7 @@ from torch import Tensor
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Loss
 from slotkeeper.nn.dvae import code_painter
+from slotkeeper.nn.ramp import risen
 from slotkeeper.types import Clip, VideoOutput
 
 
@@ -38,10 +39,7 @@ class CodeLikelihood(Loss):
         """Mean over batch, time and codes."""
         assert output.decoded.reconstruction.numel(), "the decoder left the likelihood out (has_test_likelihood: false)"
         unlikely = -output.decoded.reconstruction.mean()
-        if self.ramp is None:
-            return unlikely
-        start, end = self.ramp
-        return min(1.0, max(0.0, (progress - start) / (end - start))) * unlikely
+        return unlikely if self.ramp is None else risen(self.ramp, progress) * unlikely
 
 
 class DiscreteAutoencoder(Loss):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Loss
+from slotkeeper.nn.ramp import risen
 from slotkeeper.types import Clip, VideoOutput
 
 
@@ -29,10 +30,8 @@ class MaskSparsity(Loss):
 
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch and time."""
-        start, end = self.ramp
-        height = min(1.0, max(0.0, (progress - start) / (end - start)))
         areas = output.decoded.masks[:, :, self.num_background :].mean(dim=(-2, -1))
-        return height * (areas + 1e-4).sqrt().sum(dim=2).mean()
+        return risen(self.ramp, progress) * (areas + 1e-4).sqrt().sum(dim=2).mean()
 
 
 class MaskEntropy(Loss):
