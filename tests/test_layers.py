@@ -19,7 +19,7 @@ LAYERS = [
     ["data"],
     ["scenes", "result_names"],
     ["encoders", "initializers", "correctors", "predictors", "decoders", "dynamics", "losses"],
-    ["metrics", "masks", "pairing"],
+    ["metrics", "masks", "pairing", "recurrence"],
     ["scoring", "published"],
     ["config", "hardware", "launched", "model"],
     ["checkpoint"],

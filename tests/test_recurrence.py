@@ -9,10 +9,13 @@ import torch
 from tiny_model import NUM_SLOTS, SIZE, SLOT_DIM, model_with
 from torch import Tensor
 
+from slotkeeper.correctors.slot_attention import SlotAttention
 from slotkeeper.initializers.gaussian import GaussianInitializer
 from slotkeeper.initializers.learned import LearnedInitializer
 from slotkeeper.model import SlotModel
 from slotkeeper.predictors.transformer import TransformerPredictor
+from slotkeeper.recurrence import Recurrence
+from slotkeeper.types import Features, SlotState
 
 
 def gaussian(**settings: Any) -> GaussianInitializer:
@@ -88,6 +91,22 @@ def test_initial_slots_learn_or_stay(initializer: Any, is_trainable: bool):
     model(still(), torch.Generator().manual_seed(0)).decoded.reconstruction.square().mean().backward()
     moved = [parameter.grad is not None for parameter in start.parameters()]
     assert moved == [is_trainable] * len(moved)
+
+
+@pytest.mark.parametrize(("bptt", "reaching"), [("full", {0, 1, 2, 3}), ("detach", {3}), (2, {2, 3})])
+def test_gradients_through_time_are_cut_where_asked(bptt: Any, reaching: set[int]):
+    recurrence = Recurrence(
+        initializer=LearnedInitializer(num_slots=NUM_SLOTS, slot_dim=SLOT_DIM),
+        corrector=SlotAttention(slot_dim=SLOT_DIM, feature_dim=8),
+        predictor=TransformerPredictor(slot_dim=SLOT_DIM),
+        bptt=bptt,
+    )
+    tokens = torch.randn(1, 4, 12, 8, requires_grad=True)
+    features = Features(tokens=tokens, grid=(3, 4), colors=torch.rand(1, 4, 3, 3, 4))
+    _, trajectory = recurrence.fold(SlotState(), features)
+    trajectory.corrected[:, 3].square().sum().backward()
+    assert tokens.grad is not None
+    assert {index for index in range(4) if tokens.grad[0, index].abs().sum() > 0} == reaching
 
 
 def test_the_predictor_learns_from_the_next_frame_although_gradients_are_cut():

@@ -1,12 +1,11 @@
-"""The slot model: initializer, corrector and predictor as one recurrence over encoded frames.
+"""The slot model: an encoder, the recurrence over encoded frames, and a decoder.
 
-`step` is the only recurrence; `forward` folds it over a clip. Encoding and decoding, which don't depend on time, are
-done for all frames at once.
+`step` and `forward` share one recurrence. Encoding and decoding, which don't depend on time, are done for all frames at
+once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -19,25 +18,11 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import BackboneEncoder, Corrector, Decoder, Dynamics, Encoder, Initializer, Predictor
 from slotkeeper.masks import responsibilities
 from slotkeeper.nn.kept_slots import KeptSlots
-from slotkeeper.nn.recompute import complete_by_frame, decode_by_frame, encode_by_frame, recomputed
-from slotkeeper.nn.trajectory_record import TrajectoryRecord
+from slotkeeper.nn.recompute import complete_by_frame, decode_by_frame, encode_by_frame
 from slotkeeper.nn.unseen import draw_unseen, predict_on, slots_alone
-from slotkeeper.noise import VideoNoise, draw_seeds, spread_seeds
-from slotkeeper.types import (
-    Decoded,
-    EncoderState,
-    Features,
-    Foreseen,
-    GivenStart,
-    PastFrames,
-    PlacedSlots,
-    SlotState,
-    SlotTrajectory,
-    VideoOutput,
-)
-
-Watch = Callable[[int, Tensor], None]
-"""Called with each frame's index and its corrected slots, as they are in the recurrence."""
+from slotkeeper.noise import draw_seeds
+from slotkeeper.recurrence import Recurrence, Watch
+from slotkeeper.types import Decoded, EncoderState, Features, Foreseen, GivenStart, SlotState, VideoOutput
 
 
 class SlotModel(nn.Module):
@@ -48,8 +33,8 @@ class SlotModel(nn.Module):
     each frame from the slots of the one before; "frame" starts each one from the initializer, with the iterations of a
     first frame and without the predictor. posterior_sigma: in evaluation, masks say who is responsible for each pixel
     once it is seen, see `responsibilities`; None leaves them as decoded, as those of foreseen frames always are, which
-    have no pixels yet. Reconstructions don't change. dynamics: tells
-    how slots go on where no frame is seen, see `foresee`; it has no part in the recurrence.
+    have no pixels yet. Reconstructions don't change. dynamics: tells how slots go on where no frame is seen, see
+    `foresee`; it has no part in the recurrence.
     """
 
     def __init__(
@@ -175,7 +160,7 @@ class SlotModel(nn.Module):
         def make(places: list[int]) -> Float[Tensor, "n t s d"]:
             state, known = self.start(given), None if features is None else features[places]
             encoded, _ = self._encoded(frames[places], known, state, recompute=False)
-            _, trajectory = self._recur(state, encoded)
+            _, trajectory = self._recurrence().fold(state, encoded)
             return trajectory.corrected
 
         slots = self._kept.of(frames, make) if given is None else make(list(range(len(frames))))
@@ -203,7 +188,7 @@ class SlotModel(nn.Module):
         """
         encoded, encoder_state = self._encoded(frames, features, state, recompute=recompute)
         state = replace(self._with_noise(state, len(frames), generator), encoder=encoder_state)
-        state, trajectory = self._recur(state, encoded, watch, recompute=recompute)
+        state, trajectory = self._recurrence().fold(state, encoded, watch, recompute=recompute)
         decode = partial(decode_by_frame, self.decoder) if recompute else self.decoder
         decoded = self._seen(decode(trajectory, encoded, (frames.shape[-2], frames.shape[-1])), frames)
         return state, VideoOutput(features=encoded, trajectory=trajectory, decoded=decoded)
@@ -233,68 +218,15 @@ class SlotModel(nn.Module):
         masks = responsibilities(decoded.masks.float(), decoded.drawn.float(), frames.float(), self.posterior_sigma)
         return replace(decoded, masks=masks)
 
-    def _recur(
-        self, state: SlotState, features: Features, watch: Watch | None = None, *, recompute: bool = False
-    ) -> tuple[SlotState, SlotTrajectory]:
-        record = TrajectoryRecord()
-        prepared = features if recompute else self.corrector.prepare(features)
-        for frame, seen in zip(features.each_frame(), prepared.each_frame(), strict=True):
-            begins = state.slots is None or self.recurrence == "frame"
-            placed = self._begun(state, frame) if begins else self._predicted(state, frame)
-            record.add_prepared(placed)
-            correct = partial(self._corrected, is_first=begins, is_prepared=not recompute, state=state)
-            placed, attended = recomputed(correct, placed, seen) if recompute else correct(placed, seen)
-            if watch is not None:
-                watch(state.frame_index, placed.slots)
-            seeds = state.noise_seeds
-            record.add_corrected(
-                placed,
-                attended,
-                None if seeds is None else spread_seeds(seeds, -2 - state.frame_index),  # apart from those of `_noise`
-            )
-            state = replace(
-                state,
-                slots=self.initializer.admit(placed, frame, attended),
-                past=self._remembered(state.past, placed, frame),
-                frame_index=state.frame_index + 1,
-                given=None,
-            )
-        return state, record.trajectory()
-
-    def _begun(self, state: SlotState, frame: Features) -> PlacedSlots:
-        """Slots that the initializer prepares for a frame."""
-        noise_index = state.frame_index if self.initializer.noise_per == "frame" else 0
-        noise = _noise(state, noise_index)
-        begun: PlacedSlots = self.initializer(frame, noise, frame_index=state.frame_index, given=state.given)
-        return begun
-
-    def _predicted(self, state: SlotState, frame: Features) -> PlacedSlots:
-        """Slots that the predictor prepares for a frame from those before it."""
-        assert state.slots is not None
-        slots, past = state.slots.slots, state.past
-        if self._is_cut(state.frame_index):
-            slots = slots.detach()
-            past = None if past is None else PastFrames(slots=past.slots.detach(), tokens=past.tokens.detach())
-        prepared = self.predictor(slots, frame.tokens[:, 0], past, _noise(state, state.frame_index))
-        return replace(state.slots, slots=prepared, guess=None)
-
-    def _corrected(
-        self, placed: PlacedSlots, frame: Features, *, is_first: bool, is_prepared: bool, state: SlotState
-    ) -> tuple[PlacedSlots, Float[Tensor, "b s n"]]:
-        """Slots that have seen the frame, and their attention; a second call draws the same noise."""
-        noise = _noise(state, state.frame_index, 1)
-        frame = frame if is_prepared else self.corrector.prepare(frame)
-        corrected: tuple[PlacedSlots, Tensor] = self.corrector(placed, frame, is_first=is_first, noise=noise)
-        return corrected
-
-    def _remembered(self, past: PastFrames | None, placed: PlacedSlots, frame: Features) -> PastFrames | None:
-        """What the predictor looks back at, with the newest frame."""
-        if not self.predictor.num_past:
-            return None
-        slots, tokens = placed.slots[:, None], frame.tokens
-        if past is not None:
-            slots, tokens = torch.cat((past.slots, slots), 1), torch.cat((past.tokens, tokens), 1)
-        return PastFrames(slots=slots[:, -self.predictor.num_past :], tokens=tokens[:, -self.predictor.num_past :])
+    def _recurrence(self) -> Recurrence:
+        """Of the parts that the model has now; each can be exchanged at any time."""
+        return Recurrence(
+            initializer=self.initializer,
+            corrector=self.corrector,
+            predictor=self.predictor,
+            bptt=self.bptt,
+            begins_anew=self.recurrence == "frame",
+        )
 
     def _with_noise(self, state: SlotState, num_videos: int, generator: torch.Generator | None) -> SlotState:
         """Draw the videos' seeds at their first frame, where anything is to be random."""
@@ -314,13 +246,3 @@ class SlotModel(nn.Module):
             raise ConfigError(
                 f"a start of {given.points.shape[1]} {given.kind} exceeds the model's {room} object slots"
             )
-
-    def _is_cut(self, index: int) -> bool:
-        if index == 0 or self.bptt == "full":
-            return False
-        return self.bptt == "detach" or index % int(self.bptt) == 0
-
-
-def _noise(state: SlotState, index: int, part: Literal[0, 1] = 0) -> VideoNoise | None:
-    """Of one frame: a function of each video's seed and the frame's index alone; part 1 is the corrector's."""
-    return None if state.noise_seeds is None else VideoNoise(spread_seeds(state.noise_seeds, 2 * index + part))

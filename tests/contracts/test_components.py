@@ -15,7 +15,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Encoder
 from slotkeeper.model import SlotModel
 from slotkeeper.nn.recompute import judge_by_frame
-from slotkeeper.types import Clip, Features, GivenStart, VideoOutput, parts_of
+from slotkeeper.types import Clip, GivenStart, VideoOutput, parts_of
 
 WIDTHS = {
     "num_slots": 4,
@@ -296,22 +296,3 @@ def test_import_path_with_a_colon_needs_no_line():
 def test_import_path_that_leads_nowhere(path: str):
     with pytest.raises(ConfigError):
         find_component("predictor", path)
-
-
-@pytest.mark.parametrize(("bptt", "reaching"), [("full", {0, 1, 2, 3}), ("detach", {3}), (2, {2, 3})])
-def test_gradients_through_time_are_cut_where_asked(bptt: Any, reaching: set[int]):
-    parts = make_model()
-    model = SlotModel(
-        encoder=parts.encoder,
-        initializer=parts.initializer,
-        corrector=parts.corrector,
-        predictor=parts.predictor,
-        decoder=parts.decoder,
-        bptt=bptt,
-    )
-    tokens = torch.randn(1, 4, 96, 24, requires_grad=True)
-    features = Features(tokens=tokens, grid=(8, 12), colors=torch.rand(1, 4, 3, 8, 12))
-    _, trajectory = model._recur(model.start(), features)
-    trajectory.corrected[:, 3].square().sum().backward()
-    seen = {index for index in range(4) if tokens.grad[0, index].abs().sum() > 0}
-    assert seen == reaching

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from slotkeeper.checkpoint import load_weights
 from slotkeeper.data import start_from_segments
 from slotkeeper.interfaces import Loss
-from slotkeeper.model import SlotModel, Watch
+from slotkeeper.model import SlotModel
 from slotkeeper.nn.recompute import judge_by_frame
+from slotkeeper.recurrence import Watch
 from slotkeeper.types import Clip, GivenStart, VideoOutput
 
 _Value = TypeVar("_Value")
