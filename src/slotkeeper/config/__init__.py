@@ -13,20 +13,16 @@ from slotkeeper.config.loading import (
     read_config_file,
 )
 from slotkeeper.config.scaling import with_steps
+from slotkeeper.config.schedule import Length, Lengths, Steps, pairs_of, value_at
 from slotkeeper.config.schema import (
     ComponentConfig,
     Config,
     DataConfig,
     EvaluationConfig,
-    Length,
-    Lengths,
     LossConfig,
     ModelConfig,
     ScenesConfig,
-    Steps,
     TrainingConfig,
-    pairs_of,
-    value_at,
 )
 from slotkeeper.config.yaml_text import read_yaml, write_yaml
 

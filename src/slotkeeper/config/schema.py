@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from slotkeeper.config.limits import (
     require_most,
     require_share,
 )
+from slotkeeper.config.schedule import Lengths, Steps, least_at, pairs_of, require_steps
 from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.features import check_feature_settings
 from slotkeeper.data.resizing import Fit
@@ -168,35 +168,6 @@ class ModelConfig:
             raise ConfigError(f"model.posterior_sigma must be positive or null, got {self.posterior_sigma}")
 
 
-Steps = int | list[tuple[int, int]]
-"""A number for the whole run, or pairs (from step, number)."""
-Length = int | Literal["all"]
-Lengths = Length | list[tuple[int, Length]]
-"""The same for frames; "all" are as many as the shortest video has, and become that number when a run begins."""
-
-
-def pairs_of(steps: Steps | Lengths) -> Sequence[tuple[int, Length]]:
-    """Pairs (from step, number), also where there is but one number."""
-    return steps if isinstance(steps, list) else [(0, steps)]
-
-
-def value_at(steps: Steps | Lengths, step: int) -> int:
-    """The number that holds at `step`, counted from 0."""
-    value = next(value for start, value in reversed(pairs_of(steps)) if start <= step)
-    assert isinstance(value, int), "'all' becomes a number before any step"
-    return value
-
-
-def _require_steps(key: str, steps: Steps | Lengths, least: int) -> None:
-    pairs = pairs_of(steps)
-    starts = [start for start, _ in pairs]
-    if not starts or starts[0] != 0 or starts != sorted(set(starts)):
-        raise ConfigError(f"{key} must be pairs [from step, number] with steps rising from 0, got {pairs}")
-    for _, value in pairs:
-        if value != "all":
-            require_least(key, value, least)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How long and how fast to learn.
@@ -241,8 +212,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         require_least("training.steps", self.steps, 1)
         require_most("training.steps", self.steps, MOST_STEPS)
-        _require_steps("training.batch_size", self.batch_size, 1)
-        _require_steps("training.clip_length", self.clip_length, 1)
+        require_steps("training.batch_size", self.batch_size, 1)
+        require_steps("training.clip_length", self.clip_length, 1)
         if not 0 < self.lr < float("inf"):
             raise ConfigError(f"training.lr must be above 0 and finite, got {self.lr:g}")
         require_least("training.weight_decay", self.weight_decay, 0)
@@ -297,7 +268,7 @@ class Config:
         check_slot_pixels(self.model.num_slots, size)
         schedules = self.training.clip_length, self.training.batch_size
         for step in sorted({start for schedule in schedules for start, _ in pairs_of(schedule)}):
-            check_step_pixels(*(_number_at(schedule, step) for schedule in schedules), size=size)
+            check_step_pixels(*(least_at(schedule, step) for schedule in schedules), size=size)
         if self.training.trained == "dynamics" and self.model.dynamics is None:
             raise ConfigError("training.trained is 'dynamics', but there are none; set model.dynamics")
         if self.training.trained == "dynamics" and self.training.start_from is None:
@@ -316,9 +287,3 @@ class Config:
                     f"training.lr_scale names '{name}', which is no part of the model and no loss; "
                     f"{nearest_name(name, [*parts, *names])}"
                 )
-
-
-def _number_at(steps: Steps | Lengths, step: int) -> int:
-    """The number that holds at `step`; 1 where it is "all", which isn't known yet."""
-    value = next(value for start, value in reversed(pairs_of(steps)) if start <= step)
-    return 1 if value == "all" else value
