@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,14 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from slotkeeper.data.clock import LONGEST_GAP, FrameClock
+from slotkeeper.data.declared import declared_duration, declared_frames, may_jump, mean_rate
 from slotkeeper.data.frames import MAX_PIXELS, VideoFrame, VideoInfo, check_picture_size
 from slotkeeper.data.media import MediaPath, num_bytes
+from slotkeeper.data.orientation import display_matrix, is_transposed, upright
 from slotkeeper.errors import VideoError, counted
 
 _NUM_FORGIVEN_FRAMES = 2
 """Decoders silently drop a leading picture or two of some whole files (open groups of pictures)."""
-_FALLBACK_RATE = Fraction(25)
-_AVFMT_TS_DISCONT = 0x0200
-_IDENTITY = (1, 0, 0, 1)
 CONTAINER_FORMATS = (
     "3g2,3gp,amv,apng,asf,av1,avi,avs,avs2,avs3,bink,cavsvideo,dirac,dnxhd,dv,dxa,evc,flic,flv,gif,gxf,h261,h263,h264,"
     "hevc,ipmovie,ivf,m4a,m4v,matroska,mj2,mjpeg,mjpeg_2000,mlv,mov,mp4,mpeg,mpegts,mpegvideo,mpjpeg,mv,mvi,mxf,nsv,nut,"
@@ -163,13 +161,13 @@ class FilePass:
     def _described(self, container: InputContainer, stream: VideoStream, frame: av.VideoFrame) -> VideoInfo:
         """What the header and the first frame say."""
         check_picture_size(frame.width, frame.height, self._path)
-        transposed = _is_transposed(_display_matrix(frame))
+        transposed = is_transposed(display_matrix(frame))
         return VideoInfo(
             width=frame.height if transposed else frame.width,
             height=frame.width if transposed else frame.height,
-            num_frames_declared=_declared_frames(container, stream),
-            fps=_mean_rate(stream),
-            duration=_declared_duration(container, stream),
+            num_frames_declared=declared_frames(container, stream),
+            fps=mean_rate(stream),
+            duration=declared_duration(container, stream),
             path=self._path,
         )
 
@@ -249,76 +247,15 @@ class FilePass:
 
     def _pixels(self, frame: av.VideoFrame, info: VideoInfo) -> UInt8[np.ndarray, "h w 3"]:
         """RGB, upright, in the size of the first frame: a stream may change its size on the way."""
-        matrix = _display_matrix(frame)
-        width, height = (info.height, info.width) if _is_transposed(matrix) else (info.width, info.height)
+        matrix = display_matrix(frame)
+        width, height = (info.height, info.width) if is_transposed(matrix) else (info.width, info.height)
         # One reformatter with one thread: a new one per frame starts threads and is three times slower.
         picture = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
-        return np.ascontiguousarray(_upright(picture.to_ndarray(), matrix))
-
-
-def may_jump(container: InputContainer) -> bool:
-    """Whether the format allows its stamps to jump and to begin again (MPEG transport and program streams)."""
-    return bool(container.format.flags & _AVFMT_TS_DISCONT)
+        return np.ascontiguousarray(upright(picture.to_ndarray(), matrix))
 
 
 def _seconds(frame: av.VideoFrame, stamp: int | None) -> float | None:
     return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
-
-
-def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
-    """The rotation part (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y (ISO 14496-12, 8.2.2)."""
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return _IDENTITY
-    a, b, _, c, d = np.frombuffer(memoryview(data), dtype=np.int32)[:5].tolist()
-    return a, b, c, d
-
-
-def _is_transposed(matrix: tuple[int, int, int, int]) -> bool:
-    a, _, c, _ = matrix
-    return abs(c) > abs(a)
-
-
-def _upright(pixels: UInt8[np.ndarray, "h w 3"], matrix: tuple[int, int, int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Turn and mirror by the nearest multiple of 90 degrees."""
-    a, b, c, d = matrix
-    if _is_transposed(matrix):
-        pixels, x_sign, y_sign = pixels.transpose(1, 0, 2), c, b
-    else:
-        x_sign, y_sign = a, d
-    return pixels[:: -1 if y_sign < 0 else 1, :: -1 if x_sign < 0 else 1]
-
-
-def _declared_frames(container: InputContainer, stream: VideoStream) -> int | None:
-    """Frames that a viewer would see; None where the container doesn't list them (mkv, webm, live streams)."""
-    if stream.frames <= 0:
-        return None
-    entries = stream.index_entries
-    if "mp4" in container.format.name and len(entries) > 0:  # an edit list trims without removing
-        return min(stream.frames, len(entries)) - sum(entry.is_discard for entry in entries)
-    return stream.frames
-
-
-def _mean_rate(stream: VideoStream) -> Fraction:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate is not None and 0 < rate <= 1000:
-            return Fraction(rate)
-    return _FALLBACK_RATE
-
-
-def _declared_duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds of the video stream; the container's own figure may be a longer sound track's."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")  # Matroska: 00:00:04.800000000
-    minutes, _, seconds = rest.partition(":")
-    try:
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        pass
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / 1_000_000
-    return None
 
 
 def _is_cut_gif(path: MediaPath) -> bool:
