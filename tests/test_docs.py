@@ -27,7 +27,7 @@ from slotkeeper.cli.parser import make_parser
 from slotkeeper.comparison.plan import Budget, EvaluationSet, Plan, Variant, read_plan
 from slotkeeper.comparison.variants import build_variants
 from slotkeeper.config import ComponentConfig, Config, LossConfig, load_config, parse_config
-from slotkeeper.data.folders import VIDEO_SUFFIXES
+from slotkeeper.data.layouts import VIDEO_SUFFIXES
 from slotkeeper.export.csv_table import CSV_COLUMNS
 from slotkeeper.scenes.dataset import TRUTH_KINDS
 from slotkeeper.scenes.families import FAMILIES as SCENE_FAMILIES

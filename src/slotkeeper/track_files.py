@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slotkeeper.data.folders import find_videos, is_folder_of_frames, names_source
+from slotkeeper.data.folders import find_videos, names_source
+from slotkeeper.data.layouts import is_folder_of_frames
 from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.skipped import SkippedVideo

@@ -9,7 +9,8 @@ from numbered_videos import cut, index_of, marker_of, noisy_frames, numbered_fra
 
 from slotkeeper.data.augment import Augmentation, _hue_rotation
 from slotkeeper.data.clips import ClipDataset, ClipSample
-from slotkeeper.data.folders import VideoItem, find_videos
+from slotkeeper.data.folders import find_videos
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.segments import save_segments
 from slotkeeper.errors import ConfigError, DataError
 

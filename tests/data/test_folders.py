@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from numbered_videos import write_images
 
-from slotkeeper.data.folders import VideoItem, find_videos, split_videos
+from slotkeeper.data.folders import find_videos, split_videos
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.errors import DataError
 
 

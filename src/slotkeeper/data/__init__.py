@@ -7,8 +7,9 @@ from slotkeeper.data.clips import ClipDataset
 from slotkeeper.data.conversion.run import convert_dataset
 from slotkeeper.data.features import FeatureSet, make_features, open_features
 from slotkeeper.data.fingerprint import data_fingerprint
-from slotkeeper.data.folders import VideoItem, find_videos, split_folders, split_videos
+from slotkeeper.data.folders import find_videos, split_folders, split_videos
 from slotkeeper.data.frames import VideoFrame, VideoInfo
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.loader import ClipLoader
 from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader

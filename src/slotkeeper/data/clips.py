@@ -20,7 +20,7 @@ from torch import Tensor
 from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.companions import Companions
 from slotkeeper.data.features.reading import FeatureSet, check_feature_settings
-from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.resizing import Fit, Framing
 from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.data.store import VideoStore

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from slotkeeper.data.features.reading import FeatureSet
-from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.frames import VideoInfo
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.resizing import Framing
 from slotkeeper.data.segments import check_fits, load_segments, segments_shape
 from slotkeeper.data.truth import TruthKind, load_truth, truth_shape

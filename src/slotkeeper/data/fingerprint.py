@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from slotkeeper.data.folders import VideoItem
 from slotkeeper.data.image_folder import media_files
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.media import MediaPath, num_bytes
 from slotkeeper.data.shards.members import ShardFile
 from slotkeeper.errors import DataError

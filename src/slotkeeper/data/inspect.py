@@ -15,7 +15,8 @@ from jaxtyping import UInt, UInt8
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from slotkeeper.data.folders import VideoItem, find_videos
+from slotkeeper.data.folders import find_videos
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.media import MediaPath, path_or_url
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames, resize_segments

@@ -15,7 +15,7 @@ from jaxtyping import UInt8, UInt16
 from tqdm import tqdm
 
 from slotkeeper.data.companions import Companions
-from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.reader import VideoFrame, VideoReader
 from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.data.stored import StoredFrames

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import Fit, Framing

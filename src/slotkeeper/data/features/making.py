@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from slotkeeper.data.features.layout import HEAD_BYTES, head_of
 from slotkeeper.data.fingerprint import content_mark
-from slotkeeper.data.folders import VideoItem, find_videos
+from slotkeeper.data.folders import find_videos
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.resizing import resize_frames
 from slotkeeper.data.shards.archive import MAKING_FOLDER, ShardSet

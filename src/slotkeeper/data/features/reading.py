@@ -13,7 +13,7 @@ from jaxtyping import UInt16
 from slotkeeper.data.augment import Augmentation
 from slotkeeper.data.features.layout import HEAD_BYTES, file_bytes
 from slotkeeper.data.fingerprint import content_mark
-from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.shards.archive import MAKING_FOLDER, ShardSet, open_shards
 from slotkeeper.data.shards.feature_facts import FeatureFacts
 from slotkeeper.data.shards.index import FEATURES_FORMAT, INDEX_NAME

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slotkeeper.data.folders import VideoItem, find_videos, split_folders
+from slotkeeper.data.folders import find_videos, split_folders
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.shards.archive import MAKING_FOLDER, ShardSet
 from slotkeeper.data.shards.finished import keep_finished, open_finished, write_index
 from slotkeeper.data.shards.index import Shard, ShardIndex

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slotkeeper.data.folders import VideoItem
+from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.shards.archive import MAKING_FOLDER, shard_problem
 from slotkeeper.data.shards.index import (
     BLOCK_BYTES,

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from slotkeeper.data.derived import DerivedFrames
-from slotkeeper.data.folders import VIDEO_SUFFIXES, VideoItem
 from slotkeeper.data.image_folder import media_files
+from slotkeeper.data.layouts import VIDEO_SUFFIXES, VideoItem
 from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.segments import check_segments_fit, load_segments
