@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from slotkeeper.config import Config, parse_config, plain_config
-from slotkeeper.errors import CheckpointError, ConfigError, OutputError
-from slotkeeper.files import is_pickle
+from slotkeeper.errors import CheckpointError, ConfigError
+from slotkeeper.files import atomic_folder, is_pickle, remove_folder
 
 FORMAT_VERSION = 1
 _FORMAT = "slotkeeper model"
@@ -90,7 +88,7 @@ def write_model(
         "config": plain_config(config),
         "packages": package_versions(),
     }
-    with _new_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         _write_tensors(partial / _WEIGHTS, weights)
         _write_text(partial / _FACTS, json.dumps(facts, indent=2) + "\n")
         if state is not None:
@@ -217,52 +215,17 @@ def checkpoint_folder(run: Path, step: int) -> Path:
 def keep_newest(run: Path, count: int) -> None:
     """Remove all but a run's newest checkpoints, and what interrupted writing left behind."""
     for folder in list_checkpoints(run)[:-count]:
-        _remove(folder)
+        remove_folder(folder)
     for folder in (run / "checkpoints").glob(".partial-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder`; on success it takes its name, on failure it is removed."""
-    partial = folder.with_name(f".partial-{os.getpid()}-{folder.name}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if folder.exists():
-            _remove(folder)
-        partial.rename(folder)
-        _sync(folder.parent)
-    except OSError as error:
-        raise OutputError(f"can't write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder that is never seen half removed."""
-    leaving = folder.with_name(f".partial-{os.getpid()}-old-{folder.name}")
-    folder.rename(leaving)
-    shutil.rmtree(leaving, ignore_errors=True)
-
-
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     path.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
-    _sync(path)
 
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Files and folders that are either whole or absent."""
 
 from __future__ import annotations
 
@@ -32,14 +32,52 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        with partial.open("rb") as handle:
-            os.fsync(handle.fileno())
+        _sync(partial)
         partial.replace(path)
     except OSError as error:
         raise OutputError(f"can't write {path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder`, for files; on success it is renamed to `folder`, on failure removed.
+
+    Raises:
+        OutputError: the folder can't be made or written, or the disk is full.
+    """
+    partial = _partial(folder)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        for file in partial.iterdir():
+            _sync(file)
+        if folder.exists():
+            remove_folder(folder)
+        partial.rename(folder)
+        _sync(folder.parent)
+    except OSError as error:
+        raise OutputError(f"can't write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that is never seen half removed."""
+    leaving = folder.with_name(f".partial-{os.getpid()}-old-{folder.name}")
+    folder.rename(leaving)
+    shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
