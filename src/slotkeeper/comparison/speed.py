@@ -14,7 +14,8 @@ import numpy as np
 
 from slotkeeper.config import Config, value_at
 from slotkeeper.training import Trainer, find_run_videos
-from slotkeeper.training.clip_source import CurriculumSource, stage_at
+from slotkeeper.training.clip_source import CurriculumSource
+from slotkeeper.training.curriculum import stage_at
 from slotkeeper.training.needs import needs_of
 from slotkeeper.training.run_folder import create_run
 from slotkeeper.training.watching import Watcher

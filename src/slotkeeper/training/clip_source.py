@@ -8,37 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from slotkeeper.config import Config, TrainingConfig, pairs_of, value_at
+from slotkeeper.config import Config
 from slotkeeper.data import ClipDataset, ClipLoader, SkippedVideo, VideoItem
-from slotkeeper.errors import ConfigError
 from slotkeeper.hardware import choose_device
 from slotkeeper.training.needs import ClipNeeds, needs_of
 from slotkeeper.types import Clip
 
 if TYPE_CHECKING:
     from slotkeeper.scenes.endless import EndlessScenes
-
-
-def stage_at(settings: TrainingConfig, step: int) -> dict[str, int]:
-    """Clip length and batch size at a step."""
-    return {
-        "clip_length": value_at(settings.clip_length, step),
-        "batch_size": value_at(settings.batch_size, step),
-    }
-
-
-def check_shares(settings: TrainingConfig, num_processes: int) -> None:
-    """Refuse batches that can't be shared equally.
-
-    Raises:
-        ConfigError: names the batch and the number of processes.
-    """
-    for _, size in pairs_of(settings.batch_size):
-        if size != "all" and size % num_processes:
-            raise ConfigError(
-                f"training.batch_size {size} can't be shared equally by {num_processes} processes; "
-                f"{size // num_processes * num_processes or num_processes} can"
-            )
 
 
 class CurriculumSource:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from itertools import pairwise
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,12 @@ from slotkeeper.checkpoint import (
     read_training_state,
     write_model,
 )
-from slotkeeper.config import Config, pairs_of
+from slotkeeper.config import Config
 from slotkeeper.errors import CheckpointError, TrainingError
-from slotkeeper.noise import draw_seeds, spread_seeds
 from slotkeeper.stopping import signal_name, stop_on_signals
-from slotkeeper.training.clip_source import CurriculumSource, stage_at
+from slotkeeper.training.clip_source import CurriculumSource
 from slotkeeper.training.compiling import compile_recurrence, compiled_step, uncompiled
+from slotkeeper.training.curriculum import frames_seen, stage_at
 from slotkeeper.training.engine import make_fabric, own_device
 from slotkeeper.training.gradients import SlotGradients
 from slotkeeper.training.guards import FiniteGuard
@@ -41,6 +39,7 @@ from slotkeeper.training.optimizer import (
     restore_optimizer,
 )
 from slotkeeper.training.processes import Processes
+from slotkeeper.training.randomness import seeded_step
 from slotkeeper.training.records import Averages, RunLog, Stopwatch
 from slotkeeper.training.step import TrainingStep
 from slotkeeper.training.watching import Watcher
@@ -125,7 +124,7 @@ class Trainer:
         seconds = max(self.seconds, 1e-9)
         return {
             "train_seconds": self.seconds,
-            "frames_per_second_training": self._num_frames(self.step) / seconds,
+            "frames_per_second_training": frames_seen(self.config.training, self.step) / seconds,
             "data_wait_share": self.seconds_waited / seconds,
         }
 
@@ -199,7 +198,9 @@ class Trainer:
         self.slot_gradients = SlotGradients()
         watches = settings.log_slot_gradients and self._is_logged(self.step + 1)
         compiled = compiled_step() if settings.compile else nullcontext()
-        with self._seeded(len(clip.frames)) as generator, self.processes.listening(), compiled:
+        seed, rank = self.config.seed, self.processes.rank
+        seeded = seeded_step(seed, self.step, rank=rank, num_videos=len(clip.frames), device=self.device)
+        with seeded as generator, self.processes.listening(), compiled:
             losses = self.step_module(
                 seen,
                 generator,
@@ -221,29 +222,8 @@ class Trainer:
         self.stopwatch.add(waited=waited, frames=num_frames)
         return num_frames
 
-    @contextmanager
-    def _seeded(self, num_videos: int) -> Iterator[torch.Generator]:
-        """The generator of this step's noise, standing where this process's videos come; the global one is seeded, too.
-
-        The latter is for components from elsewhere; what they draw differs between processes.
-        """
-        step_seed, rank = (self.config.seed << 32) + self.step, self.processes.rank
-        generator = torch.Generator().manual_seed(step_seed)
-        draw_seeds(rank * num_videos, generator)
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(spread_seeds([step_seed], rank)[0] if rank else step_seed)
-            yield generator
-
     def _stage(self, step: int) -> dict[str, int]:
         return stage_at(self.config.training, step)
-
-    def _num_frames(self, num_steps: int) -> int:
-        """Frames seen in the first steps."""
-        settings = self.config.training
-        schedules = (pairs_of(settings.clip_length), pairs_of(settings.batch_size))
-        changes = sorted({start for schedule in schedules for start, _ in schedule if start < num_steps})
-        stages = pairwise([*changes, num_steps])
-        return sum((end - start) * math.prod(self._stage(start).values()) for start, end in stages)
 
     def _clip_gradients(self) -> Tensor:
         limit = self.config.training.grad_clip
@@ -304,8 +284,8 @@ class Trainer:
     def _bar(self, show_progress: bool) -> tqdm[Any]:
         """A bar over frames, not steps, since a step's length changes with the clips'."""
         return tqdm(
-            total=self._num_frames(self.config.training.steps),
-            initial=self._num_frames(self.step),
+            total=frames_seen(self.config.training, self.config.training.steps),
+            initial=frames_seen(self.config.training, self.step),
             desc="training",
             unit="frame",
             disable=not (show_progress and self.processes.is_first),

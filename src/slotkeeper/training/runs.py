@@ -18,7 +18,8 @@ from slotkeeper.errors import CheckpointError, DataError
 from slotkeeper.evaluation import Evaluation, evaluate
 from slotkeeper.files import write_json
 from slotkeeper.hardware import choose_device, choose_precision
-from slotkeeper.training.clip_source import CurriculumSource, check_shares, stage_at
+from slotkeeper.training.clip_source import CurriculumSource
+from slotkeeper.training.curriculum import check_shares, stage_at
 from slotkeeper.training.engine import own_device
 from slotkeeper.training.loop import Trainer
 from slotkeeper.training.needs import ClipNeeds, clip_needs, needs_of
