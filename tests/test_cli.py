@@ -66,9 +66,10 @@ def test_what_a_command_refuses_by_its_arguments_does_not_wait_for_pytorch():
     """Of several processes each must also say how much PyTorch is to tell before it is loaded."""
     code = (
         "import os, sys\n"
-        "from slotkeeper.cli import commands, main\n"
+        "from slotkeeper.cli import main\n"
+        "from slotkeeper.cli.train import quieten_libraries\n"
         "assert main(['track', '--out', 'tracks']) == 2\n"
-        "commands._quieten_libraries()\n"
+        "quieten_libraries()\n"
         "assert os.environ['TORCH_CPP_LOG_LEVEL'] == 'ERROR'\n"
         "assert 'torch' not in sys.modules\n"
     )

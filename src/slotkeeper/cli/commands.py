@@ -6,25 +6,16 @@ Each imports what it needs, so that none waits for what others need.
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotkeeper.errors import ConfigError, DataError, SlotkeeperError, counted, none_of
-from slotkeeper.files import check_writable, read_path_list, write_json
+from slotkeeper.cli.outcomes import DONE, report_skipped
+from slotkeeper.errors import ConfigError, DataError, counted, none_of
+from slotkeeper.files import check_writable, write_json
 from slotkeeper.freed_memory import keep_freed_memory
-from slotkeeper.launched import find_place
 
 if TYPE_CHECKING:
     from slotkeeper.scoring import Scores
-    from slotkeeper.training import FinishedRun, Processes
-
-DONE, USER_ERROR, SOME_SKIPPED = 0, 2, 3
-_HEADLINES = ("video_fg_ari", "video_miou", "slot_permanence")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,65 +26,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    _quieten_libraries()
-    from slotkeeper.config import load_config
-    from slotkeeper.training import join_processes, train
+    from slotkeeper.cli.train import run_train
 
-    with join_processes() as processes, _one_voice(processes):
-        config = load_config(arguments.config, arguments.set)
-        run_folder = arguments.out or Path("runs") / arguments.config.stem
-        finished = train(config, run_folder, show_progress=not arguments.quiet, processes=processes)
-        return _finish_training(finished) if processes.is_first else DONE
+    return run_train(arguments)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    _quieten_libraries()
-    from slotkeeper.training import join_processes, resume
+    from slotkeeper.cli.train import run_resume
 
-    with join_processes() as processes, _one_voice(processes):
-        finished = resume(arguments.run, show_progress=not arguments.quiet, processes=processes)
-        return _finish_training(finished) if processes.is_first else DONE
-
-
-def _quieten_libraries() -> None:
-    """Of several processes each would warn of what is as it should be; PyTorch's core reads this as it is imported."""
-    if find_place(os.environ).world_size > 1:
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-
-
-@contextmanager
-def _one_voice(processes: Processes) -> Iterator[None]:
-    """Of several processes, let the first with an error tell it; the others, which have it too or lost that one, leave.
-
-    A bug keeps its traceback.
-    """
-    try:
-        yield
-    except BaseException as error:
-        is_heard = processes.claims()
-        if is_heard or not isinstance(error, SlotkeeperError | KeyboardInterrupt):
-            raise
-        raise SystemExit(USER_ERROR) from error
-
-
-def _finish_training(finished: FinishedRun) -> int:
-    """Say where the run lies, and name the videos that were left out."""
-    metrics = finished.metrics
-    scores = [f"{name} {metrics[name]:.3f}" for name in _HEADLINES if metrics.get(name) is not None]
-    steps = counted(metrics["steps"], "step")
-    print(f"trained {steps} in {metrics['train_seconds']:.0f} s; the run is in {finished.run}")
-    if scores:
-        held_out = counted(metrics["counts"]["videos"], "held-out video")
-        print(f"{', '.join(scores)} on {held_out}; more in metrics.json")
-    if finished.videos.note:
-        print(finished.videos.note)
-    return report_unusable(finished)
-
-
-def report_unusable(finished: FinishedRun) -> int:
-    """Name a run's videos that could not be used, in training or held out; returns the exit code."""
-    videos = [*finished.skipped.values(), *finished.skipped_held_out.values()]
-    return report_skipped([(str(video.path), video.reason) for video in videos], finished.run)
+    return run_resume(arguments)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -166,23 +107,6 @@ def _report_left_out(scores: Scores) -> int:
     return report_skipped([(video.name, video.reason) for video in scores.skipped if video.is_input_missing], None)
 
 
-def report_skipped(skipped: Sequence[tuple[str, str]], folder: Path | None) -> int:
-    """Name what was left out, on stderr and in the folder's skipped.json; returns the exit code.
-
-    Without any, an older list in the folder goes.
-    """
-    for name, reason in skipped:
-        is_named = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", reason) is not None
-        print(f"skipped: {reason if is_named else f'{name}: {reason}'}", file=sys.stderr)
-    if folder is not None and skipped:
-        write_json(folder / "skipped.json", [{"input": name, "reason": reason} for name, reason in skipped])
-    elif (
-        folder is not None and (folder / "skipped.json").exists()
-    ):  # a whole folder may lie where nothing can be written
-        (folder / "skipped.json").unlink(missing_ok=True)
-    return SOME_SKIPPED if skipped else DONE
-
-
 def _compare(arguments: argparse.Namespace) -> int:
     from slotkeeper.comparison import RESULT_FILES, compare
 
@@ -204,54 +128,9 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _track(arguments: argparse.Namespace) -> int:
-    videos = _videos_to_track(arguments)
-    if arguments.cluster:
-        return _track_on_cluster(arguments, videos)
-    from slotkeeper.data import read_starts
-    from slotkeeper.loading import load
-    from slotkeeper.track_files import track_videos
-    from slotkeeper.tracking import TrackingRules
+    from slotkeeper.cli.track import run_track
 
-    starts = None if arguments.start is None else read_starts(arguments.start)
-    rules = TrackingRules(cut_change=1.0) if arguments.no_cuts else None
-    tracker = load(arguments.model, device=arguments.device, rules=rules, num_slots=arguments.num_slots)
-    summary = track_videos(videos, tracker, arguments.out, starts=starts, show_progress=not arguments.quiet)
-    for video in summary.tracked:
-        found = f"{counted(video.num_objects, 'object')} in {counted(video.num_frames, 'frame')}"
-        cuts = f", {counted(video.num_cuts, 'cut')}" if video.num_cuts else ""
-        print(f"{video.path}: {found}{cuts}; {video.folder / 'report.html'}")
-    return summary.exit_code
-
-
-def _videos_to_track(arguments: argparse.Namespace) -> list[str]:
-    """The videos given and listed; options that don't go together are refused."""
-    for option in () if arguments.cluster else ("address", "jobs", "retry"):
-        if getattr(arguments, option):
-            raise ConfigError(f"--{option} is for tracking with --cluster")
-    for option in ("start", "num_slots", "no_cuts") if arguments.cluster else ():
-        if getattr(arguments, option):
-            raise ConfigError(f"--{option.replace('_', '-')} can't be given with --cluster")
-    videos = [*arguments.videos, *(read_path_list(arguments.list) if arguments.list else ())]
-    if not videos:
-        raise ConfigError("the following arguments are required: VIDEO; see 'slotkeeper track --help'")
-    return videos
-
-
-def _track_on_cluster(arguments: argparse.Namespace, videos: Sequence[str]) -> int:
-    from slotkeeper.cluster import format_summary, track_on_cluster
-
-    summary = track_on_cluster(
-        videos,
-        arguments.out,
-        model=arguments.model,
-        address=arguments.address or os.environ.get("RAY_ADDRESS"),
-        jobs=arguments.jobs,
-        device=arguments.device,
-        is_retry=arguments.retry,
-        show_progress=not arguments.quiet,
-    )
-    print(format_summary(summary))
-    return summary.exit_code
+    return run_track(arguments)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

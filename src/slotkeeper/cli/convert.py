@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from slotkeeper.cli.commands import report_skipped
+from slotkeeper.cli.outcomes import report_skipped
 from slotkeeper.data import convert_dataset
 from slotkeeper.data.conversion.record import RECORD_NAME
 from slotkeeper.errors import counted

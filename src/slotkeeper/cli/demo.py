@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slotkeeper.build import resolved
-from slotkeeper.cli.commands import report_unusable
+from slotkeeper.cli.train import report_unusable
 from slotkeeper.config import Config, load_config, with_steps
 from slotkeeper.data import VideoItem
 from slotkeeper.errors import ConfigError, counted

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slotkeeper.cli.commands import report_skipped
+from slotkeeper.cli.outcomes import report_skipped
 from slotkeeper.errors import ConfigError, counted
 
 if TYPE_CHECKING:

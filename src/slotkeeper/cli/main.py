@@ -10,11 +10,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from slotkeeper.cli.outcomes import DONE, USER_ERROR
 from slotkeeper.cli.parser import make_parser
 from slotkeeper.errors import SlotkeeperError
 from slotkeeper.stopping import StopRequest, signal_name, terminated_like_interrupted
 
-DONE, USER_ERROR = 0, 2
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from slotkeeper.build import load_model
-from slotkeeper.cli.commands import DONE, report_skipped
+from slotkeeper.cli.outcomes import DONE, report_skipped
 from slotkeeper.data import VideoItem, find_videos
 from slotkeeper.errors import ConfigError, DataError
 from slotkeeper.files import check_writable, write_json
