@@ -26,7 +26,7 @@ LAYERS = [
     ["build"],
     ["tracking"],
     ["export"],
-    ["report"],
+    ["report", "track_inputs"],
     ["loading", "evaluation", "track_files"],
     ["prediction"],
     ["training", "cluster"],

@@ -12,14 +12,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slotkeeper.data.folders import find_videos, names_source
-from slotkeeper.data.layouts import is_folder_of_frames
-from slotkeeper.data.media import MediaPath, path_or_url
+from slotkeeper.data.media import MediaPath
 from slotkeeper.data.reader import VideoReader
 from slotkeeper.data.skipped import SkippedVideo
 from slotkeeper.data.starts import Start
 from slotkeeper.data.stream import STANDARD_INPUT, StreamReader, open_standard_input
-from slotkeeper.errors import DataError, VideoError, nearest_name
+from slotkeeper.errors import VideoError
 from slotkeeper.export import ResultsWriter, VideoFacts
 from slotkeeper.export.results import DATA_FILES
 from slotkeeper.files import write_json
@@ -27,6 +25,7 @@ from slotkeeper.report import DEFAULT_MAX_FRAMES, ReportWriter
 from slotkeeper.result_names import SKIPPED_FILE, STREAM_NAME, name_results
 from slotkeeper.staging import check_apart, prepare_folder, staged
 from slotkeeper.stopping import StopRequest, signal_name, stop_on_signals
+from slotkeeper.track_inputs import choose_starts, find_inputs, input_path
 from slotkeeper.tracking import ShotLog, Tracker
 
 RESULT_FILES = (*DATA_FILES, "report.html")
@@ -102,11 +101,11 @@ def track_videos(
     """
     target = Path(out)
     wanted = [paths] if isinstance(paths, str | os.PathLike) else paths
-    videos, skipped = find_inputs([_as_path(path) for path in wanted])
+    videos, skipped = find_inputs([input_path(path) for path in wanted])
     named = name_results(videos)
     check_apart(named.items(), target)
     stream = open_standard_input() if STANDARD_INPUT in named else None
-    chosen = _chosen_starts(named, starts, tracker, stream)
+    chosen = choose_starts(named, starts, tracker, stream)
     is_alone = len(named) + len(skipped) == 1  # what goes wrong with it is then the error itself
     prepare_folder(target)
     tracked: list[TrackedVideo] = []
@@ -142,69 +141,11 @@ def track_videos(
     return TrackingSummary(tracked=tuple(tracked), skipped=tuple(skipped))
 
 
-def _chosen_starts(
-    named: Mapping[MediaPath, str],
-    starts: Start | Mapping[str, Start] | None,
-    tracker: Tracker,
-    stream: StreamReader | None,
-) -> dict[MediaPath, Start]:
-    """Each video's start, checked against its frame; videos that can't be opened are left to be skipped later."""
-    if isinstance(starts, Start) and len(named) > 1:
-        raise DataError(f"{starts.source} is one start for {len(named)} videos; name each under the key 'videos'")
-    known = starts if isinstance(starts, Mapping) else {}
-    for name in known:
-        if name not in named.values():
-            raise DataError(f"{known[name].source}: there is no such video; {nearest_name(name, named.values())}")
-    chosen: dict[MediaPath, Start] = {}
-    for path, name in named.items():
-        start = starts if isinstance(starts, Start) else known.get(name)
-        if start is None and starts is not None:
-            beside = next(iter(known.values())).source if known else "an empty list"
-            raise DataError(f"{beside}: there is no start for the video '{name}' beside it; each video needs one")
-        if start is None and not tracker.model.initializer.needs_start:
-            continue
-        try:
-            info = VideoReader(path).info if stream is None or path != STANDARD_INPUT else stream.info
-        except VideoError:
-            continue
-        tracker.check_start(start, (info.height, info.width))
-        if start is not None:
-            chosen[path] = start
-    return chosen
-
-
 def describe_start(start: Start | None) -> str | None:
     """What was given about a first frame, in words."""
     if start is None:
         return None
     return f"{start.kind} given in the first frame: {start.num_objects}"
-
-
-def _as_path(given: str | os.PathLike[str] | MediaPath) -> MediaPath | str:
-    """`-` means standard input; a file of that name is given as `./-`, which a path would shorten."""
-    if not isinstance(given, str | os.PathLike):
-        return given
-    path = path_or_url(given)
-    return Path(path).absolute() if path == STANDARD_INPUT and os.fspath(given) != str(STANDARD_INPUT) else path
-
-
-def find_inputs(paths: Sequence[MediaPath | str]) -> tuple[list[MediaPath], list[SkippedVideo]]:
-    """Video files and folders of frames as they are, of other folders the videos in them; and folders without any."""
-    found: list[MediaPath] = []
-    skipped: list[SkippedVideo] = []
-    for path in paths:
-        try:
-            if isinstance(path, str) or (isinstance(path, Path) and _holds_videos(path)):
-                found += [item.video for item in find_videos(path)]
-            else:
-                found.append(path)
-        except DataError as error:
-            skipped.append(SkippedVideo(path=path, reason=str(error)))
-    return found, skipped
-
-
-def _holds_videos(path: Path) -> bool:
-    return names_source(path) or (path.is_dir() and not is_folder_of_frames(path))
 
 
 def say_skipped(video: SkippedVideo) -> None:

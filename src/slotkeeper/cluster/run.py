@@ -32,7 +32,8 @@ from slotkeeper.ray_library import import_ray
 from slotkeeper.report import DEFAULT_MAX_FRAMES
 from slotkeeper.result_names import SKIPPED_FILE, name_results
 from slotkeeper.staging import check_apart
-from slotkeeper.track_files import TrackedVideo, find_inputs, say_skipped, write_skipped
+from slotkeeper.track_files import TrackedVideo, say_skipped, write_skipped
+from slotkeeper.track_inputs import find_inputs
 from slotkeeper.tracking import TrackingRules
 
 HOPELESS = 10
