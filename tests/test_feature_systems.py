@@ -49,7 +49,7 @@ def small(name: str) -> Config:
     model = config.model
     return on(
         config,
-        ComponentConfig(name="fake_backbone:FakeBackboneEncoder", settings={"stride": 4, "feature_dim": 16}),
+        ComponentConfig(name="tiny_backbone:TinyBackbone", settings={"stride": 4, "width": 24}),
         num_slots=4,
         slot_dim=16,
         initializer=changed(model.initializer, hidden_dim=16),
@@ -156,7 +156,7 @@ def test_a_system_has_as_many_weights_as_the_authors_layers(name: str):
     encoder = config.model.encoder
     patch, width = PATCHES[encoder.settings["weights"]]
     own = {key: value for key, value in encoder.settings.items() if key != "weights"}
-    fake = ComponentConfig(name="fake_backbone:FakeBackboneEncoder", settings=own | {"stride": patch, "width": width})
+    fake = ComponentConfig(name="tiny_backbone:TinyBackbone", settings=own | {"stride": patch, "width": width})
     model = build_model(on(config, fake))
     counted = {
         part: sum(p.numel() for p in getattr(model, part).parameters() if p.requires_grad) for part in AUTHORS[name]

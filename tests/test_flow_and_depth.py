@@ -18,8 +18,8 @@ from slotkeeper.training.needs import needs_of
 
 def raw(videos: Path, kind: str, **training: Any) -> dict[str, Any]:
     plain = raw_config(videos, steps=25, lr=0.03, clip_length=2, log_every=1, **training)
-    plain["model"]["decoder"] = {"name": "tiny_backbone:TruthDecoder", "kind": kind}
-    plain["losses"] = [{"name": "tiny_backbone:TruthError", "kind": kind}]
+    plain["model"]["decoder"] = {"name": "truth_system:TruthDecoder", "kind": kind}
+    plain["losses"] = [{"name": "truth_system:TruthError", "kind": kind}]
     return plain
 
 

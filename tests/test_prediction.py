@@ -132,7 +132,7 @@ def test_slots_of_a_clip_seen_before_are_those_made_anew():
 def test_held_slots_are_made_from_features_where_these_are_known():
     model = with_dynamics()
     model.encoder = TinyBackbone()
-    model.corrector = SlotAttention(slot_dim=8, feature_dim=TinyBackbone.feature_dim, hidden_dim=8)
+    model.corrector = SlotAttention(slot_dim=8, feature_dim=model.encoder.feature_dim, hidden_dim=8)
     model.train().hold_slots()
     frames = torch.rand(2, 6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     targets, _ = model.encoder.targets_of(frames)
