@@ -55,14 +55,31 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
             yield staging
             publish(staging, folder, names)
         except OutputError as error:
-            raise without_hidden(error, staging, folder) from error
+            raise _without_hidden(error, staging, folder) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"can't write results to {folder}: {error.strerror or error}") from error
 
 
-def without_hidden(error: OutputError, staging: Path, folder: Path) -> OutputError:
+@contextmanager
+def prepared_in(staging: Path, target: Path) -> Iterator[None]:
+    """While a folder is prepared in a hidden one: errors name `target`, and what is left of the hidden one goes.
+
+    Raises:
+        OutputError: the folder can't be written, or the disk is full.
+    """
+    try:
+        yield
+    except OutputError as error:
+        raise _without_hidden(error, staging, target) from error
+    except OSError as error:
+        raise OutputError(f"can't write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _without_hidden(error: OutputError, staging: Path, folder: Path) -> OutputError:
     """The same sentence, with the place that the user knows."""
     return OutputError(str(error).replace(str(staging), str(folder)))
 

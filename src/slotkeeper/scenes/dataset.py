@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from slotkeeper.files import folder_lock, remove_leftovers, write_json
 from slotkeeper.scenes.families import SceneFamily, find_family
 from slotkeeper.scenes.physics import FRAMES_PER_SECOND
 from slotkeeper.scenes.render import RenderedVideo, check_numbers, render_video
-from slotkeeper.staging import without_hidden
+from slotkeeper.staging import prepared_in
 
 SCENES_VERSION = 1
 TRUTH_KINDS = ("masks", "amodal", "depth", "flow")
@@ -191,7 +190,7 @@ def render_one(destination: Path, plan: RenderPlan, index: int) -> int:
     )
     folder = destination / f"{index:05d}"
     partial = destination / f".partial-{os.getpid()}-{folder.name}"
-    try:
+    with prepared_in(partial, folder):
         partial.mkdir(parents=True, exist_ok=True)
         _write_frames(partial / "video.mp4", video)
         np.savez_compressed(partial / "masks.npz", masks=video.segments)
@@ -199,12 +198,6 @@ def render_one(destination: Path, plan: RenderPlan, index: int) -> int:
         if extra:
             np.savez_compressed(partial / "truth.npz", **extra)
         _put_in_place(partial, folder)
-    except OutputError as error:
-        raise without_hidden(error, partial, folder) from error
-    except OSError as error:
-        raise OutputError(f"can't write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return index
 
 

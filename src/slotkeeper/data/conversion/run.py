@@ -27,7 +27,7 @@ from slotkeeper.data.image_folder import natural_key
 from slotkeeper.data.sources.names import find_source
 from slotkeeper.data.sources.source import SourceVideo, VideoContent
 from slotkeeper.errors import ConfigError, DataError, OutputError, none_of
-from slotkeeper.staging import without_hidden
+from slotkeeper.staging import prepared_in
 
 _STAGING = "video"
 _MOST_WORKERS = 8
@@ -179,17 +179,11 @@ def _convert_or_keep(folder: Path, video: SourceVideo, journal: Journal, staging
 def _convert(folder: Path, video: SourceVideo, state: str, name: str) -> WrittenVideo:
     video_id = video.path_id()
     staging, target = folder / WORK_FOLDER / name, folder / video_id
-    try:
+    with prepared_in(staging, target):
         staging.mkdir()
         num_frames, width, height = write_video_folder(_read(video), staging, video.place)
         files = tuple(WrittenFile.of(path) for path in sorted(staging.iterdir()))
         _put_in_place(staging, target)
-    except OutputError as error:
-        raise without_hidden(error, staging, target) from error
-    except OSError as error:
-        raise OutputError(f"can't write {target}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return WrittenVideo(video_id=video_id, state=state, num_frames=num_frames, width=width, height=height, files=files)
 
 
