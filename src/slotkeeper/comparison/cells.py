@@ -23,7 +23,7 @@ from slotkeeper.comparison.variants import BuiltVariant
 from slotkeeper.config import Config, parse_config, plain_config
 from slotkeeper.data import VideoItem, data_fingerprint
 from slotkeeper.errors import CheckpointError
-from slotkeeper.files import write_json
+from slotkeeper.files import json_or_none, write_json
 
 FORMAT_VERSION = 1
 _WITHOUT_EFFECT = {
@@ -155,8 +155,5 @@ def read_task(folder: Path) -> dict[str, Any]:
 
 def read_whole_json(path: Path) -> dict[str, Any] | None:
     """An object from a JSON file; None where it is missing or damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    value = json_or_none(path)
     return value if isinstance(value, dict) else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from slotkeeper.data.sources.source import is_plain_id
 from slotkeeper.errors import DataError, OutputError
-from slotkeeper.files import locked_folder, write_json
+from slotkeeper.files import json_or_none, locked_folder, write_json
 
 RECORD_NAME = "dataset.json"
 WORK_FOLDER = ".converting"
@@ -132,7 +132,7 @@ def converting(folder: Path, name: str) -> Iterator[Journal]:
     place = folder / WORK_FOLDER
     with locked_folder(place, busy=f"another process is converting a data set into {folder}"):
         plan = {"format": FORMAT, "version": VERSION, "name": name}
-        begun = _read_json(place / _PLAN)
+        begun = json_or_none(place / _PLAN)
         if begun is not None and begun != plan:
             raise DataError(f"{folder} was begun as another data set, {json.dumps(begun)}: choose another folder")
         finished = read_record(folder)
@@ -155,7 +155,7 @@ def read_record(folder: Path) -> tuple[str, list[WrittenVideo]] | None:
     path = folder / RECORD_NAME
     if not path.exists():
         return None
-    raw = _read_json(path)
+    raw = json_or_none(path)
     try:
         if raw["format"] != FORMAT or raw["version"] != VERSION:
             raise ValueError("another format")
@@ -189,10 +189,3 @@ def why_unfinished(folder: Path) -> str | None:
         if (place / WORK_FOLDER).is_dir():
             return "its data set is not all converted: the same 'slotkeeper data convert' goes on where it stopped"
     return None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from slotkeeper.data.layouts import VideoItem
 from slotkeeper.data.shards.archive import MAKING_FOLDER, shard_problem
@@ -25,7 +24,7 @@ from slotkeeper.data.shards.index import (
 from slotkeeper.data.shards.samples import source_state
 from slotkeeper.data.shards.storage import LocalStorage
 from slotkeeper.errors import DataError
-from slotkeeper.files import locked_folder, write_json
+from slotkeeper.files import json_or_none, locked_folder, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ def making(folder: Path, settings: Mapping[str, object], form: str = FORMAT) -> 
         for leftover in (*folder.glob(".partial-*-shard-*.tar"), *place.glob(".partial-*")):
             leftover.unlink(missing_ok=True)
         plan = {"format": form, "version": VERSION, **settings}
-        begun = _read_json(place / "plan.json")
+        begun = json_or_none(place / "plan.json")
         if begun is not None and begun != plan:
             raise DataError(f"{folder} was begun with other settings, {json.dumps(begun)}: give the same, or remove it")
         write_json(place / "plan.json", plan)
@@ -107,7 +106,7 @@ def _piece_path(folder: Path, number: int) -> Path:
 
 def _read_piece(folder: Path, number: int) -> Piece | None:
     """A piece as it was saved, or None where it is missing or damaged."""
-    raw = _read_json(_piece_path(folder, number))
+    raw = json_or_none(_piece_path(folder, number))
     try:
         shard = parse_shard(raw["shard"], "shard")
         shards = (shard,) * (number + 1)
@@ -119,11 +118,4 @@ def _read_piece(folder: Path, number: int) -> Piece | None:
             skipped=tuple((str(video_id), str(reason)) for video_id, reason in raw["skipped"]),
         )
     except (DataError, KeyError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
         return None
