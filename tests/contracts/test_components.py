@@ -15,7 +15,7 @@ from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Encoder
 from slotkeeper.model import SlotModel
 from slotkeeper.nn.recompute import judge_by_frame
-from slotkeeper.types import Clip, GivenStart, VideoOutput, parts_of
+from slotkeeper.types import Clip, GivenStart, SlotState, VideoOutput, parts_of
 
 WIDTHS = {
     "num_slots": 4,
@@ -143,6 +143,17 @@ def run(model: SlotModel, pictures: torch.Tensor) -> VideoOutput:
         return model.eval()(pictures)
 
 
+def run_by_steps(model: SlotModel, pictures: torch.Tensor) -> tuple[SlotState, torch.Tensor, torch.Tensor]:
+    """The last state, masks and corrected slots of one frame after the other."""
+    state, masks, corrected = model.eval().start(), [], []
+    with torch.no_grad():
+        for picture in pictures.unbind(1):
+            state, output = model.step(state, picture)
+            masks.append(output.decoded.masks)
+            corrected.append(output.trajectory.corrected)
+    return state, torch.cat(masks, 1), torch.cat(corrected, 1)
+
+
 def test_shapes_and_sums(model: SlotModel):
     output = run(model, frames())
     num_slots = model.num_slots
@@ -207,14 +218,9 @@ def test_videos_of_a_batch_do_not_touch_each_other(model: SlotModel):
 def test_steps_agree_with_the_clip(model: SlotModel):
     pictures = frames(time=7)
     whole = run(model, pictures)
-    state = model.start()
-    for index in range(pictures.shape[1]):
-        with torch.no_grad():
-            state, output = model.step(state, pictures[:, index])
-        torch.testing.assert_close(output.decoded.masks[:, 0], whole.decoded.masks[:, index], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(
-            output.trajectory.corrected[:, 0], whole.trajectory.corrected[:, index], rtol=1e-4, atol=1e-5
-        )
+    state, masks, corrected = run_by_steps(model, pictures)
+    torch.testing.assert_close(masks, whole.decoded.masks, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(corrected, whole.trajectory.corrected, rtol=1e-4, atol=1e-5)
     assert state.frame_index == pictures.shape[1]
 
 
@@ -233,12 +239,8 @@ def test_steps_agree_with_the_clip_without_recurrence(name: str):
     model = make_model(initializer=name).eval()
     model.recurrence = "frame"
     pictures = frames()
-    whole = run(model, pictures)
-    state = model.start()
-    for index in range(pictures.shape[1]):
-        with torch.no_grad():
-            state, output = model.step(state, pictures[:, index])
-        torch.testing.assert_close(output.decoded.masks[:, 0], whole.decoded.masks[:, index], rtol=1e-4, atol=1e-5)
+    _, masks, _ = run_by_steps(model, pictures)
+    torch.testing.assert_close(masks, run(model, pictures).decoded.masks, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("time", [1, 2, 9])
