@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
+from slotkeeper.nn.attended import log_attention, require_attention_weight
 from slotkeeper.nn.causal_transformer import CausalTransformer
 from slotkeeper.nn.dvae import CODE_STRIDE, code_scorer
 from slotkeeper.nn.frame_size import require_multiples
@@ -39,6 +40,9 @@ class AutoregressiveDecoder(Decoder):
     network that finds the codes. dropout: share dropped of the codes with their positions, and in the transformer.
     hidden_share: of the earlier codes, so many are hidden from the transformer in training, so that it must ask the
     slots (word dropout, Bowman et al. 2016, arXiv 1511.06349). 0, as in the authors' code, hides none.
+    attention_weight: times the logarithm of the attention that slots paid to a place, it is added to the logits of what
+    the transformer reads of them there, so that a place asks the slots that looked at it. 0, as in the authors' code,
+    leaves it out.
     """
 
     target = "codes"
@@ -54,6 +58,7 @@ class AutoregressiveDecoder(Decoder):
         num_heads: int = 4,
         dropout: float = 0.1,
         hidden_share: float = 0.0,
+        attention_weight: float = 0.0,
         code_grid: tuple[int, int] = (16, 16),
         dvae_width: int = 64,
         has_test_likelihood: bool = True,
@@ -72,10 +77,12 @@ class AutoregressiveDecoder(Decoder):
             raise ConfigError(f"decoder.dropout must be at least 0 and below 1, got {dropout}")
         if not 0 <= hidden_share <= 1:
             raise ConfigError(f"decoder.hidden_share must lie between 0 and 1, got {hidden_share}")
+        require_attention_weight(attention_weight)
         self.num_codes = num_codes
         self.has_test_likelihood = has_test_likelihood
         self.dropout = dropout
         self.hidden_share = hidden_share
+        self.attention_weight = attention_weight
         self.scorer = code_scorer(num_codes, dvae_width)
         self.slots = nn.Linear(slot_dim, width, bias=False)
         self.begin = nn.Parameter(torch.randn(width) * width**-0.5)
@@ -102,7 +109,7 @@ class AutoregressiveDecoder(Decoder):
         if self.training and trajectory.noise_seeds is not None:
             noise = VideoNoise(trajectory.noise_seeds.flatten().tolist(), colors.device)
         scores = self.score(colors, noise)
-        likelihood = self.log_likelihood(scores.argmax(dim=2), trajectory.corrected, noise)
+        likelihood = self.log_likelihood(scores.argmax(dim=2), trajectory.corrected, masks, noise)
         return Decoded(reconstruction=likelihood, pictures=None, masks=masks, target="codes", code_scores=scores)
 
     def score(
@@ -120,9 +127,13 @@ class AutoregressiveDecoder(Decoder):
         self,
         codes: Int[Tensor, "b t rows columns"],
         slots: Float[Tensor, "b t s d"],
+        attention: Float[Tensor, "b t s h w"],
         noise: VideoNoise | None = None,
     ) -> Float[Tensor, "b t 1 rows columns"]:
-        """Logarithm of the probability of each code, given those before it in row-major order and the slots."""
+        """Logarithm of the probability of each code, given those before it in row-major order and the slots.
+
+        attention: of the slots, on any grid.
+        """
         order = rearrange(codes, "b t h w -> (b t) (h w)")
         earlier = self.embedding(order[:, :-1])
         if noise is not None and self.hidden_share:
@@ -133,6 +144,14 @@ class AutoregressiveDecoder(Decoder):
         placed = known + positions[0].flatten(1).T
         if noise is not None and self.dropout:
             placed = dropped(placed, self.dropout, noise)
-        logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise)).float()
+        leaning = self._leaning(attention.flatten(0, 1), (codes.shape[2], codes.shape[3]))
+        logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise, leaning)).float()
         likelihood = -functional.cross_entropy(logits.transpose(1, 2), order, reduction="none")
         return likelihood.view(*codes.shape)[:, :, None]
+
+    def _leaning(self, attention: Float[Tensor, "m s h w"], grid: tuple[int, int]) -> Float[Tensor, "m n s"] | None:
+        """What the transformer's places gain for each slot, since it looked there."""
+        if not self.attention_weight:
+            return None
+        looked = log_attention(functional.adaptive_avg_pool2d(attention.float(), grid))
+        return self.attention_weight * looked.flatten(2).transpose(1, 2)
