@@ -36,6 +36,8 @@ class Line:
 LINES = (
     Line(name="savi_small", ours=workloads.savi_training, theirs=workloads.yardstick_training),
     Line(name="demo", ours=workloads.demo_training, theirs=workloads.yardstick_training),
+    Line(name="compiled", ours=workloads.compiled_demo_training, theirs=workloads.demo_training),
+    Line(name="vit_sized", ours=workloads.vit_training),
     Line(name="streaming", ours=workloads.demo_streaming, theirs=workloads.yardstick_streaming),
     Line(name="slot_attention", ours=workloads.our_attention, theirs=workloads.their_attention),
     Line(name="rendering", ours=workloads.rendering),
@@ -45,6 +47,8 @@ LINES = (
 TITLES = {
     "savi_small": "training step, small SAVi, against the plain yardstick",
     "demo": "training step, demo model, against the plain yardstick",
+    "compiled": "training step, demo model with training.compile, against itself without",
+    "vit_sized": "training step, DINOSAUR's slots on 1,024 tokens of 384, backbone done before",
     "streaming": "streaming step, demo model, against the plain yardstick",
     "slot_attention": "slot attention, forward + backward, against slot-attention",
     "rendering": "rendering built-in scenes, one core",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.features import write_random_vit
 from benchmarks.yardstick import PlainSavi, plain_loss
-from slotkeeper.build import build_model
+from slotkeeper.build import build_losses, build_model
 from slotkeeper.config import Config, load_config
 from slotkeeper.correctors.slot_attention import SlotAttention
 from slotkeeper.hardware import Precision, choose_precision
@@ -23,6 +24,7 @@ from slotkeeper.scenes.render import render_video
 from slotkeeper.scenes.sampling import sample_scene
 from slotkeeper.training import Trainer, find_run_videos
 from slotkeeper.training.clip_source import CurriculumSource
+from slotkeeper.training.step import TrainingStep
 from slotkeeper.training.watching import Watcher
 from slotkeeper.types import Features, PlacedSlots
 
@@ -31,6 +33,7 @@ CLIP_LENGTH, SIZE = 6, 64
 NUM_DRAWN = 32
 """Scenes drawn together: 2 million pixels."""
 TOKENS, NUM_SLOTS, NUM_ITERATIONS = (64, 1024, 64), 7, 3
+VIT_TOKENS = (1, 24, 1024, 384)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -96,13 +99,55 @@ def savi_training(settings: Settings) -> Workload:
     return training(config, settings)
 
 
-def demo_training(settings: Settings) -> Workload:
+def demo_training(settings: Settings, *, compiled: bool = False) -> Workload:
     """The whole step of `make demo` in the longer part of its curriculum: 10 clips of 8 frames."""
     config = load_config(
         ROOT / "configs/demo.yaml",
         ["training.clip_length=8", "training.batch_size=10", "data.scenes.num_train=64"],
     )
-    return training(config, settings)
+    return training(replace(config, training=replace(config.training, compile=compiled)), settings)
+
+
+compiled_demo_training = partial(demo_training, compiled=True)
+
+
+def vit_training(settings: Settings) -> Workload:
+    """DINOSAUR's slots on 24 frames of a ViT's features, 1,024 tokens of 384, computed before: forward, backward, Adam.
+
+    The backbone has random weights and doesn't run; slots go on from frame to frame.
+    """
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as temporary:
+        side = int(VIT_TOKENS[2] ** 0.5)
+        weights = write_random_vit(Path(temporary))
+        config = load_config(
+            ROOT / "configs/systems/dinosaur.yaml",
+            [
+                f"model.encoder.weights={weights}",
+                f"data.size=[{16 * side}, {16 * side}]",
+                f"model.decoder.grid=[{side}, {side}]",
+                "model.recurrence=clip",
+                "model.predictor={name: transformer, hidden_dim: 512}",
+            ],
+        )
+        model = build_model(config)
+    trained = TrainingStep(model, build_losses(config, model)).train().to(settings.device)
+    optimizer = torch.optim.Adam([p for p in trained.parameters() if p.requires_grad], lr=4e-4)
+    seen = {
+        "frames": torch.zeros(*VIT_TOKENS[:2], 3, *config.data.size, device=settings.device),
+        "times": torch.zeros(VIT_TOKENS[:2], device=settings.device),
+        "features": torch.randn(VIT_TOKENS, device=settings.device),
+    }
+    generator = torch.Generator().manual_seed(0)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast(settings.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            losses = trained(seen, generator, 0.5)
+        losses["loss"].backward()
+        optimizer.step()
+
+    return Workload(frames=VIT_TOKENS[0] * VIT_TOKENS[1], dtype=_DTYPES[settings.precision], run=step)
 
 
 def endless_training(settings: Settings) -> Workload:

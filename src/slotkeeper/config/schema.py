@@ -206,8 +206,9 @@ class TrainingConfig:
     steps in which the learning rate halves, instead of the cosine. lr_scale: by the names of the model's parts and of
     losses, what the learning rate of their weights is multiplied by. grad_clip: largest norm of the gradient; null for
     none. ema_decay: per step; 0 keeps no average. precision: "auto" measures
-    whether bf16 is fast here. checkpoint_activations: keep little of each frame for the backward pass and compute the
-    rest again, which needs less memory and more time. checkpoint_minutes: time between checkpoints of the training; one
+    whether bf16 is fast here. compile: let PyTorch's compiler make larger operations of the recurrence, and CUDA graphs
+    on a GPU. checkpoint_activations: keep little of each frame for the backward pass and compute the rest again, which
+    needs less memory and more time. checkpoint_minutes: time between checkpoints of the training; one
     is always left at the end. log_every, sample_every, evaluate_every: steps; 0 for never. log_slot_gradients: the
     gradient's norm at each frame's slots. evaluate_videos: how many held-out videos are scored then. start_from: a run
     or a model folder whose weights are the first ones. trained: "dynamics" leaves all other parts as they are there.
@@ -226,6 +227,7 @@ class TrainingConfig:
     ema_decay: float = 0.99
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
     checkpoint_activations: bool = False
     checkpoint_minutes: float = 5.0
     log_every: int = 20
@@ -255,6 +257,8 @@ class TrainingConfig:
             raise ConfigError(f"training.grad_clip must be above 0 or null, got {self.grad_clip:g}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"training.ema_decay must be at least 0 and below 1, got {self.ema_decay:g}")
+        if self.compile and self.checkpoint_activations:
+            raise ConfigError("training.compile and training.checkpoint_activations can't both be true")
         if not self.checkpoint_minutes > 0:
             raise ConfigError(f"training.checkpoint_minutes must be above 0, got {self.checkpoint_minutes:g}")
         require_least("training.log_every", self.log_every, 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from einops import einsum, rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,15 +19,14 @@ from slotkeeper.nn.mixing import mixed
 from slotkeeper.nn.positions import quadratic_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
-_TERMS = torch.tensor(
-    (
-        (1, 0, 0, 0, 0, 0),
-        (3, 2, 0, 0, 0, 0),
-        (4, 0, 2, 0, 0, 0),
-        (5, 9, 0, 8, 0, 0),
-        (6, 10, 11, 0, 8, 0),
-        (7, 0, 12, 0, 0, 8),
-    )
+_NUM_KEPT = 32
+_TERMS = (
+    (1, 0, 0, 0, 0, 0),
+    (3, 2, 0, 0, 0, 0),
+    (4, 0, 2, 0, 0, 0),
+    (5, 9, 0, 8, 0, 0),
+    (6, 10, 11, 0, 8, 0),
+    (7, 0, 12, 0, 0, 8),
 )
 """Which term stands where in `centred_basis`."""
 _DARK = 0.2
@@ -97,8 +98,8 @@ class LayeredDecoder(Decoder):
         logits = logits + looks.view_as(logits)
         if self.is_test_smooth and not self.training:
             logits = smoothed(logits.flatten(0, 1)).view_as(logits)
-        head_start = torch.zeros(logits.shape[2], device=logits.device)
-        head_start[: self.num_background] = self.background_bias if self.training else self.test_background_bias
+        bias = self.background_bias if self.training else self.test_background_bias
+        head_start = _head_start(logits.shape[2], self.num_background, bias, logits.device)
         is_idle = attention.detach().sum(-1) == 0
         everywhere = (queries[..., -1].float() + head_start).masked_fill(is_idle, float("-inf"))
         started: Tensor = logits + everywhere[..., None, None]
@@ -110,8 +111,7 @@ class LayeredDecoder(Decoder):
         """Each object's picture in [0, 1]: a polynomial of the position, in units of the mask's spread."""
         basis = quadratic_grid(masks.shape[-2], masks.shape[-1], masks.device)
         local = rearrange(self.colors(slots).float(), "b t s (c k) -> b t s c k", c=3)
-        dark = torch.tensor([_DARK, 0, 0, 0, 0, 0], device=masks.device)
-        coefficients = local @ centred_basis(masks.detach(), basis) + dark
+        coefficients = local @ centred_basis(masks.detach(), basis) + _dark(masks.device)
         colors = einsum(coefficients, basis, "b t s c k, h w k -> b t s c h w")
         return functional.hardtanh(colors, 0, 1)  # a clamp whose gradient is one operation
 
@@ -164,4 +164,23 @@ def centred_basis(
         -u * scale,
         -2 * v * scale,
     )
-    return torch.stack(terms, dim=-1)[..., _TERMS.to(x.device)]
+    return torch.stack(terms, dim=-1)[..., _terms(x.device)]
+
+
+@lru_cache(_NUM_KEPT)
+@torch.inference_mode(False)  # what tracking makes first, training may need later
+def _terms(device: torch.device) -> Int[Tensor, "6 6"]:
+    return torch.tensor(_TERMS, device=device)
+
+
+@lru_cache(_NUM_KEPT)
+@torch.inference_mode(False)
+def _dark(device: torch.device) -> Float[Tensor, " 6"]:
+    """The polynomial of a colour that is dark everywhere."""
+    return torch.tensor((_DARK, 0.0, 0.0, 0.0, 0.0, 0.0), device=device)
+
+
+@lru_cache(_NUM_KEPT)
+@torch.inference_mode(False)
+def _head_start(num_slots: int, num_background: int, bias: float, device: torch.device) -> Float[Tensor, " s"]:
+    return torch.tensor([bias] * num_background + [0.0] * (num_slots - num_background), device=device)

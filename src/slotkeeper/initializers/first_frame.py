@@ -135,14 +135,15 @@ class FirstFrameInitializer(Initializer):
         if places is None or self.newcomer_threshold == 0:
             return placed
         idle = torch.where(places.is_free, places.unseen + self.forget_after, places.unseen * places.is_placed)
-        if not (idle >= self.forget_after).any():
+        looks = placed.slots.device.type == "cpu" and not torch.compiler.is_compiling()  # elsewhere a look is a wait
+        if looks and not (idle >= self.forget_after).any():
             return placed
         with torch.no_grad():
             point, is_new = self._newcomer(frame, attention)
             longest, slot = idle.max(dim=1)
             is_chosen = functional.one_hot(slot, self.num_slots).bool()
             is_chosen = is_chosen & (is_new & (longest >= self.forget_after))[:, None]
-        if not is_chosen.any():
+        if looks and not is_chosen.any():
             return placed
         newcomer = self._slots_at(point[:, None], frame).to(placed.slots)
         return replace(
@@ -174,8 +175,8 @@ class FirstFrameInitializer(Initializer):
     def _slots_at(self, points: Float[Tensor, "b s 2"], features: Features) -> Float[Tensor, "b s d"]:
         """Projections of the tokens under points of the first of the frames."""
         rows, columns = features.grid
-        cells = torch.tensor([columns, rows], device=points.device)
-        column, row = ((points + 1) / 2 * cells).long().clamp_min(0).minimum(cells - 1).unbind(-1)
+        x, y = ((points + 1) / 2).unbind(-1)
+        column, row = (x * columns).long().clamp(0, columns - 1), (y * rows).long().clamp(0, rows - 1)
         tokens = features.tokens[:, 0]
         picked = tokens.gather(1, (row * columns + column)[..., None].expand(-1, -1, tokens.shape[-1]))
         slots: Tensor = self.project(picked)

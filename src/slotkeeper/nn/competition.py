@@ -60,6 +60,8 @@ class ContestedTokens:
 def contest(tokens: Float[Tensor, "b n e"]) -> ContestedTokens:
     """Tokens ready to be read by `compete`, in the precision that they have."""
     factors = Factors()
+    if torch.compiler.is_compiling():
+        return ContestedTokens(tokens=tokens, ticket=tokens.new_zeros(()), factors=factors)
     ticket: Tensor = _Contest.apply(tokens, factors)
     return ContestedTokens(tokens=tokens.detach(), ticket=ticket, factors=factors)
 
@@ -74,9 +76,13 @@ def compete(
     """What each slot reads, and its attention: Locatello et al. 2020 (arXiv 2006.15055), algorithm 1, lines 6 to 8.
 
     a = softmax over slots of (probes . tokens + expectation); read = sum_n a x / (sum_n a + epsilon). expectation: what
-    logits gain for reasons of their own. Products with tokens are in their precision, all
-    else is in float32.
+    logits gain for reasons of their own. Products with tokens are in their precision, all else is in float32. Where
+    this is compiled, nothing is by hand: the compiler finds the gradient.
     """
+    if torch.compiler.is_compiling():
+        tokens = contested.tokens
+        attention, mass, read = competition(probes.to(tokens.dtype), tokens, expectation)
+        return read / (mass + epsilon), attention
     read, attention = _Compete.apply(
         probes, contested.ticket, contested.tokens, expectation, epsilon, contested.factors
     )

@@ -54,7 +54,7 @@ def settled(places: Places, is_chosen: Bool[Tensor, "b s"], centres: Float[Tenso
             getattr(begun, part.name),
             getattr(places, part.name),
         )
-        for part in fields(Places)
+        for part in fields(places)
     }
     return Places(**changed)
 

@@ -29,6 +29,7 @@ from slotkeeper.errors import CheckpointError, TrainingError
 from slotkeeper.noise import draw_seeds, spread_seeds
 from slotkeeper.stopping import signal_name, stop_on_signals
 from slotkeeper.training.clip_source import CurriculumSource, stage_at
+from slotkeeper.training.compiling import compile_recurrence, compiled_step, uncompiled
 from slotkeeper.training.engine import make_fabric, own_device
 from slotkeeper.training.gradients import SlotGradients
 from slotkeeper.training.guards import FiniteGuard
@@ -78,6 +79,8 @@ class Trainer:
             self.model.hold_slots()
         losses, recompute = build_losses(config, self.model), settings.checkpoint_activations
         self.trained = TrainingStep(self.model, losses, recompute=recompute).train().to(self.device)
+        if settings.compile:
+            compile_recurrence(self.model)
         self.optimizer = make_optimizer(self.trained.trained_parameters(), settings)
         self.average = WeightAverage(self.model, settings.ema_decay)
         self.step_module, self.fabric_optimizer = self.fabric.setup(self.trained, self.optimizer)
@@ -195,7 +198,8 @@ class Trainer:
             group["lr"] = group["lr_scale"] * learning_rate(settings, self.step)
         self.slot_gradients = SlotGradients()
         watches = settings.log_slot_gradients and self._is_logged(self.step + 1)
-        with self._seeded(len(clip.frames)) as generator, self.processes.listening():
+        compiled = compiled_step() if settings.compile else nullcontext()
+        with self._seeded(len(clip.frames)) as generator, self.processes.listening(), compiled:
             losses = self.step_module(
                 seen,
                 generator,
@@ -283,7 +287,7 @@ class Trainer:
             return
         self.guard.check(self.last_checkpoint)
         before = time.perf_counter()
-        with self.average.in_place():
+        with self.average.in_place(), uncompiled() if self.config.training.compile else nullcontext():
             self.watcher.look(self.model, self.step, log)
         looked = time.perf_counter() - before
         self._started += looked
