@@ -38,10 +38,8 @@ class AutoregressiveDecoder(Decoder):
     num_codes: in the vocabulary. width: of the transformer. code_grid: rows and columns of codes that positions are
     learned for; other grids have them resized, bilinearly, and antialiased where they shrink. dvae_width: of the
     network that finds the codes. dropout: share dropped of the codes with their positions, and in the transformer.
-    hidden_share: of the earlier codes, so many are hidden from the transformer in training, so that it must ask the
-    slots (word dropout, Bowman et al. 2016, arXiv 1511.06349). 0, as in the authors' code, hides none.
-    attention_weight: times the logarithm of the attention that slots paid to a place, it is added to the logits of what
-    the transformer reads of them there, so that a place asks the slots that looked at it. 0, as in the authors' code,
+    attention_weight: times the logarithm of the attention that slots paid to a place, it is added to the logits of the
+    transformer's attention to them, so that each place asks the slots that looked at it. 0, as in the authors' code,
     leaves it out.
     """
 
@@ -57,7 +55,6 @@ class AutoregressiveDecoder(Decoder):
         num_blocks: int = 4,
         num_heads: int = 4,
         dropout: float = 0.1,
-        hidden_share: float = 0.0,
         attention_weight: float = 0.0,
         code_grid: tuple[int, int] = (16, 16),
         dvae_width: int = 64,
@@ -75,13 +72,10 @@ class AutoregressiveDecoder(Decoder):
             raise ConfigError(f"decoder.num_heads must divide decoder.width {width}, got {num_heads}")
         if not 0 <= dropout < 1:
             raise ConfigError(f"decoder.dropout must be at least 0 and below 1, got {dropout}")
-        if not 0 <= hidden_share <= 1:
-            raise ConfigError(f"decoder.hidden_share must lie between 0 and 1, got {hidden_share}")
         require_attention_weight(attention_weight)
         self.num_codes = num_codes
         self.has_test_likelihood = has_test_likelihood
         self.dropout = dropout
-        self.hidden_share = hidden_share
         self.attention_weight = attention_weight
         self.scorer = code_scorer(num_codes, dvae_width)
         self.slots = nn.Linear(slot_dim, width, bias=False)
@@ -109,7 +103,7 @@ class AutoregressiveDecoder(Decoder):
         if self.training and trajectory.noise_seeds is not None:
             noise = VideoNoise(trajectory.noise_seeds.flatten().tolist(), colors.device)
         scores = self.score(colors, noise)
-        likelihood = self.log_likelihood(scores.argmax(dim=2), trajectory.corrected, masks, noise)
+        likelihood = self.log_likelihood(scores.argmax(dim=2), trajectory.corrected, noise, masks)
         return Decoded(reconstruction=likelihood, pictures=None, masks=masks, target="codes", code_scores=scores)
 
     def score(
@@ -127,24 +121,21 @@ class AutoregressiveDecoder(Decoder):
         self,
         codes: Int[Tensor, "b t rows columns"],
         slots: Float[Tensor, "b t s d"],
-        attention: Float[Tensor, "b t s h w"],
         noise: VideoNoise | None = None,
+        attention: Float[Tensor, "b t s h w"] | None = None,
     ) -> Float[Tensor, "b t 1 rows columns"]:
         """Logarithm of the probability of each code, given those before it in row-major order and the slots.
 
-        attention: of the slots, on any grid.
+        attention: of the slots, on any grid; None leaves out what `attention_weight` makes of it.
         """
         order = rearrange(codes, "b t h w -> (b t) (h w)")
         earlier = self.embedding(order[:, :-1])
-        if noise is not None and self.hidden_share:
-            is_shown = noise.uniform(earlier.shape[1], 1) >= self.hidden_share
-            earlier = earlier * is_shown.to(earlier)
         known = torch.cat((self.begin.expand(len(order), 1, -1), earlier), dim=1)
         positions = resized_grid(self.positions[None], (codes.shape[2], codes.shape[3]))
         placed = known + positions[0].flatten(1).T
         if noise is not None and self.dropout:
             placed = dropped(placed, self.dropout, noise)
-        leaning = self._leaning(attention.flatten(0, 1), (codes.shape[2], codes.shape[3]))
+        leaning = None if attention is None else self._leaning(attention.flatten(0, 1), tuple(codes.shape[2:]))
         logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise, leaning)).float()
         likelihood = -functional.cross_entropy(logits.transpose(1, 2), order, reduction="none")
         return likelihood.view(*codes.shape)[:, :, None]
