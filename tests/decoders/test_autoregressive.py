@@ -70,7 +70,8 @@ def test_with_a_large_attention_weight_a_place_reads_the_slots_that_looked_at_it
 def test_what_is_foretold_teaches_the_slots_where_to_look():
     looked = torch.rand(BATCH, TIME, SLOTS, *codes().shape[2:]).softmax(dim=2).requires_grad_()
     decoder(attention_weight=1.0).log_likelihood(codes(), slots(), attention=looked).sum().backward()
-    assert looked.grad is not None and looked.grad.abs().amax(dim=(0, 1, 2)).min() > 1e-6
+    assert looked.grad is not None
+    assert looked.grad.abs().amax(dim=(0, 1, 2)).min() > 1e-6
 
 
 @pytest.mark.parametrize("place", [0, 3, 5])

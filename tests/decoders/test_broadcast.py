@@ -11,7 +11,6 @@ from slotkeeper.decoders.broadcast import BroadcastDecoder, LightBroadcastDecode
 from slotkeeper.errors import ConfigError
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
-
 EVEN = torch.full((2, 1, 3, 4), 1 / 3)
 
 
@@ -83,10 +82,12 @@ def test_with_attention_weight_slots_draw_where_they_look(kind: Any):
     looked[..., 0, :2], looked[..., 2, 2:] = 1, 1
     plain, led = (kind(slot_dim=8, width=8, attention_weight=weight) for weight in (0.0, 1.0))
     led.load_state_dict(plain.state_dict())
-    assert plain.draws_unseen and not led.draws_unseen
+    assert plain.draws_unseen
+    assert not led.draws_unseen
     even, seen = decoded(led), decoded(led, attention=looked)
     torch.testing.assert_close(even.masks, decoded(plain, attention=looked).masks)
-    assert (seen.masks[:, :, 0, :4] > 0.95).all() and (seen.masks[:, :, 2, -4:] > 0.95).all()
+    assert (seen.masks[:, :, 0, :4] > 0.95).all()
+    assert (seen.masks[:, :, 2, -4:] > 0.95).all()
     torch.testing.assert_close(seen.pictures, even.pictures)
-    with pytest.raises(ConfigError, match="decoder.attention_weight must be at least 0 and finite, got inf"):
+    with pytest.raises(ConfigError, match="attention_weight must be at least 0 and finite, got inf"):
         kind(slot_dim=8, attention_weight=float("inf"))

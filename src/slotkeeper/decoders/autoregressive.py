@@ -135,7 +135,9 @@ class AutoregressiveDecoder(Decoder):
         placed = known + positions[0].flatten(1).T
         if noise is not None and self.dropout:
             placed = dropped(placed, self.dropout, noise)
-        leaning = None if attention is None else self._leaning(attention.flatten(0, 1), tuple(codes.shape[2:]))
+        leaning = (
+            None if attention is None else self._leaning(attention.flatten(0, 1), (codes.shape[2], codes.shape[3]))
+        )
         logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise, leaning)).float()
         likelihood = -functional.cross_entropy(logits.transpose(1, 2), order, reduction="none")
         return likelihood.view(*codes.shape)[:, :, None]

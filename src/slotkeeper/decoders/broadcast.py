@@ -79,7 +79,15 @@ class BroadcastDecoder(GridDecoder):
     `flow_reconstruction` and `depth_reconstruction`.
     """
 
-    def __init__(self, *, slot_dim: int, width: int = 64, num_doublings: int = 3, target: Rebuilt = "frames", attention_weight: float = 0.0):
+    def __init__(
+        self,
+        *,
+        slot_dim: int,
+        width: int = 64,
+        num_doublings: int = 3,
+        target: Rebuilt = "frames",
+        attention_weight: float = 0.0,
+    ):
         super().__init__(slot_dim=slot_dim, target=target, attention_weight=attention_weight)
         _require_one(width=width)
         if not 1 <= num_doublings <= _NUM_LAYERS:
@@ -109,7 +117,15 @@ class LightBroadcastDecoder(GridDecoder):
 
     reduction = 4
 
-    def __init__(self, *, slot_dim: int, width: int = 128, num_layers: int = 3, target: Rebuilt = "frames", attention_weight: float = 0.0):
+    def __init__(
+        self,
+        *,
+        slot_dim: int,
+        width: int = 128,
+        num_layers: int = 3,
+        target: Rebuilt = "frames",
+        attention_weight: float = 0.0,
+    ):
         super().__init__(slot_dim=slot_dim, target=target, attention_weight=attention_weight)
         _require_one(width=width, num_layers=num_layers)
         layers: list[nn.Module] = []

@@ -15,7 +15,6 @@ from slotkeeper.nn.learned_grid import LearnedGrid, resized_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
 
-
 class FeatureDecoder(Decoder):
     """Base: slots to the features that a backbone made of each token's place; masks lie on the grid of tokens.
 

@@ -97,5 +97,7 @@ class _Attention(nn.Module):
         bias: Float[Tensor, "m n k"] | None = None,
     ) -> Float[Tensor, "m n d"]:
         queries, keys, values = self.query(readers), self.key(read), self.value(read)
-        merged: Tensor = self.merge(mixed_by_heads(queries, keys, values, self.num_heads, is_causal=is_causal, bias=bias))
+        merged: Tensor = self.merge(
+            mixed_by_heads(queries, keys, values, self.num_heads, is_causal=is_causal, bias=bias)
+        )
         return merged
