@@ -47,6 +47,12 @@ def test_random_numbers_within_a_frame_are_refused(name: str, learned: dict[str,
     assert learned[name]["refused"].startswith("training.compile is true, but this model can't be compiled here")
 
 
+@pytest.mark.slow
+def test_a_curriculum_may_have_many_sizes():
+    """PyTorch's compiler gives up after eight by itself."""
+    assert compiled_learning("sizes") == 10
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_graphs_learn_the_same():
