@@ -50,6 +50,7 @@ DYNAMICS = {
 }
 LOSSES = {
     "reconstruction": "slotkeeper.losses.reconstruction:PixelReconstruction",
+    "flow_mixture": "slotkeeper.losses.motion_and_depth:FlowMixture",
     "flow_reconstruction": "slotkeeper.losses.motion_and_depth:FlowReconstruction",
     "depth_reconstruction": "slotkeeper.losses.motion_and_depth:DepthReconstruction",
     "expected_error": "slotkeeper.losses.reconstruction:ExpectedError",

@@ -228,8 +228,15 @@ class Decoded:
 
     def rebuilt(self, part: Target) -> Float[Tensor, "b t c y x"]:
         """The reconstruction's channels of one of its `parts_of`."""
+        return self.reconstruction[:, :, self._channels(part)]
+
+    def drawn_part(self, part: Target) -> Float[Tensor, "b t s c y x"]:
+        """The pictures' channels of one of the `parts_of` what is rebuilt, in decoders that draw each slot alone."""
+        return self.drawn[:, :, :, self._channels(part)]
+
+    def _channels(self, part: Target) -> slice:
         assert part in parts_of(self.target), f"this decoder rebuilds {self.target}, not {part}"
-        return self.reconstruction if part == self.target else self.reconstruction[:, :, _CHANNELS[part]]
+        return slice(None) if part == self.target else _CHANNELS[part]
 
     @property
     def shown(self) -> Float[Tensor, "b t s 3 y x"] | None:

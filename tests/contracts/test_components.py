@@ -108,6 +108,7 @@ def frames(seed: int = 0, batch: int = BATCH, time: int = TIME) -> torch.Tensor:
 NEEDED = {
     "preheat": {"initializer": "preheated"},
     "flow_reconstruction": {"decoder": "broadcast_light of flow"},
+    "flow_mixture": {"decoder": "broadcast_light of flow"},
     "depth_reconstruction": {"decoder": "broadcast of flow_and_depth"},
     "code_likelihood": {"decoder": "autoregressive"},
     "dvae": {"decoder": "autoregressive"},

@@ -54,14 +54,24 @@ def test_what_is_foretold_are_probabilities():
     torch.testing.assert_close(total, torch.ones(BATCH, TIME, 1))
 
 
-def test_where_all_earlier_codes_are_hidden_they_say_nothing_in_training_and_something_in_evaluation():
-    chosen, last = codes(), codes()
-    last[..., 0, 0] = (last[..., 0, 0] + 1) % NUM_CODES
-    foretelling, noise = decoder(hidden_share=1.0, dropout=0.0), VideoNoise([0, 1, 2, 3])
-    hidden, other = (foretelling.log_likelihood(order, slots(), noise)[..., 1, :] for order in (chosen, last))
-    torch.testing.assert_close(hidden, other)
-    shown, other = (foretelling.log_likelihood(order, slots())[..., 1, :] for order in (chosen, last))
-    assert (shown - other).abs().max() > 1e-4
+def test_with_a_large_attention_weight_a_place_reads_the_slots_that_looked_at_it():
+    foretelling = decoder(attention_weight=100.0).eval()
+    looked = torch.zeros(BATCH, TIME, SLOTS, *codes().shape[2:])
+    looked[:, :, 0, 0], looked[:, :, 1:, 1:] = 1.0, 1.0 / (SLOTS - 1)
+    before, changed = slots(), slots()
+    changed[:, :, 1:] = slots(1)[:, :, 1:]
+    first, second = (foretelling.log_likelihood(codes(), each, attention=looked) for each in (before, changed))
+    torch.testing.assert_close(first[..., 0, :], second[..., 0, :])
+    assert (first - second)[..., 1:, :].abs().max() > 1e-3
+    unled = [decoder().eval().log_likelihood(codes(), each, attention=looked) for each in (before, changed)]
+    assert (unled[0] - unled[1])[..., 0, :].abs().max() > 1e-3
+
+
+def test_what_is_foretold_teaches_the_slots_where_to_look():
+    looked = torch.rand(BATCH, TIME, SLOTS, *codes().shape[2:]).softmax(dim=2).requires_grad_()
+    decoder(attention_weight=1.0).log_likelihood(codes(), slots(), attention=looked).sum().backward()
+    assert looked.grad is not None
+    assert looked.grad.abs().amax(dim=(0, 1, 2)).min() > 1e-6
 
 
 @pytest.mark.parametrize("place", [0, 3, 5])
@@ -155,7 +165,7 @@ def test_another_grid_of_codes_than_that_of_training_has_its_positions_in_betwee
     [
         ({"num_codes": 1}, "decoder.num_codes must be at least 2, got 1"),
         ({"num_heads": 3}, "decoder.num_heads must divide decoder.width 8, got 3"),
-        ({"hidden_share": 1.5}, "decoder.hidden_share must lie between 0 and 1, got 1.5"),
+        ({"attention_weight": -1.0}, "decoder.attention_weight must be at least 0 and finite, got -1"),
         ({"dropout": 1.0}, "decoder.dropout must be at least 0 and below 1, got 1"),
         ({"code_grid": (0, 4)}, "code_grid must be at least 1"),
     ],

@@ -11,10 +11,11 @@ from slotkeeper.decoders.broadcast import BroadcastDecoder, LightBroadcastDecode
 from slotkeeper.errors import ConfigError
 from slotkeeper.types import Decoded, Features, SlotTrajectory
 
+EVEN = torch.full((2, 1, 3, 4), 1 / 3)
 
-def decoded(decoder: Any, size: tuple[int, int] = (16, 32)) -> Decoded:
+
+def decoded(decoder: Any, size: tuple[int, int] = (16, 32), attention: torch.Tensor = EVEN) -> Decoded:
     slots = torch.randn(2, 1, 3, 8, generator=torch.Generator().manual_seed(0))
-    attention = torch.full((2, 1, 3, 4), 1 / 3)
     trajectory = SlotTrajectory(corrected=slots, predicted=slots, attention=attention)
     features = Features(tokens=torch.zeros(2, 1, 4, 5), grid=(2, 2), colors=torch.zeros(2, 1, 3, 2, 2))
     with torch.no_grad():
@@ -71,3 +72,22 @@ def test_sizes_that_doublings_cannot_reach_are_refused():
 def test_a_decoder_without_width_is_refused(decoder: type[BroadcastDecoder | LightBroadcastDecoder]):
     with pytest.raises(ConfigError, match=r"decoder\.width must be at least 1, got 0"):
         decoder(slot_dim=8, width=0)
+
+
+@pytest.mark.parametrize("kind", [BroadcastDecoder, LightBroadcastDecoder])
+def test_with_attention_weight_slots_draw_where_they_look(kind: Any):
+    """And frames that nobody has seen can't be drawn."""
+    torch.manual_seed(0)
+    looked = torch.zeros_like(EVEN)
+    looked[..., 0, :2], looked[..., 2, 2:] = 1, 1
+    plain, led = (kind(slot_dim=8, width=8, attention_weight=weight) for weight in (0.0, 1.0))
+    led.load_state_dict(plain.state_dict())
+    assert plain.draws_unseen
+    assert not led.draws_unseen
+    even, seen = decoded(led), decoded(led, attention=looked)
+    torch.testing.assert_close(even.masks, decoded(plain, attention=looked).masks)
+    assert (seen.masks[:, :, 0, :4] > 0.95).all()
+    assert (seen.masks[:, :, 2, -4:] > 0.95).all()
+    torch.testing.assert_close(seen.pictures, even.pictures)
+    with pytest.raises(ConfigError, match="attention_weight must be at least 0 and finite, got inf"):
+        kind(slot_dim=8, attention_weight=float("inf"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tiny_model import model_with
 from slotkeeper.build import build_losses, build_model
 from slotkeeper.config import load_config
 from slotkeeper.errors import ConfigError, DataError
-from slotkeeper.losses.motion_and_depth import DepthReconstruction, FlowReconstruction
+from slotkeeper.losses.motion_and_depth import DepthReconstruction, FlowMixture, FlowReconstruction
 from slotkeeper.nn.colors import flow_colors
 from slotkeeper.types import Clip, Decoded, Target, VideoOutput
 
@@ -69,8 +70,25 @@ def test_a_frame_of_which_no_flow_is_known_teaches_nothing(unknown: float):
     assert gradient[:, 2].abs().max() == 0 < gradient[:, :2].abs().min()
 
 
+def test_one_slot_explains_a_pixels_flow():
+    """Two wrong colours that mix to the right one cost as much as one wrong colour alone."""
+    colors = flow_colors(FLOW, 0.02)[:, :, None]
+    depths = torch.zeros(2, 3, 2, 1, 16, 16)
+    pictures = torch.cat((torch.cat((colors + 0.3, colors - 0.3), dim=2), depths), dim=3)
+    output = output_of(torch.zeros(2, 3, 4, 16, 16), "flow_and_depth")
+    for share in (0.5, 1.0):
+        masks = torch.stack((torch.full((2, 3, 16, 16), share), torch.full((2, 3, 16, 16), 1 - share)), dim=2)
+        drawn = replace(output, decoded=replace(output.decoded, pictures=pictures, masks=masks))
+        loss = FlowMixture(sigma=0.3)(clip(), drawn, progress=0.0)
+        assert loss.item() == pytest.approx(3 * 0.5, rel=1e-4)
+
+
 def test_videos_without_flow_or_depth_are_refused():
     output = output_of(torch.zeros(2, 3, 4, 16, 16), "flow_and_depth")
+    with pytest.raises(DataError, match="the loss 'flow_mixture' needs videos with flow"):
+        FlowMixture()(clip(flow=None), output, progress=0.0)
+    with pytest.raises(ConfigError, match="sigma of loss 'flow_mixture' must be positive and finite, got -1"):
+        FlowMixture(sigma=-1.0)
     with pytest.raises(DataError, match="needs videos with flow"):
         FlowReconstruction()(clip(flow=None), output, progress=0.0)
     with pytest.raises(DataError, match="needs videos with depth"):

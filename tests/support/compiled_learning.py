@@ -4,6 +4,7 @@ The tests' own check of shapes wraps each function in another one, which PyTorch
 
 python compiled_learning.py steps BACKEND DEVICE CONFIG ...
 python compiled_learning.py runs FOLDER
+python compiled_learning.py sizes
 """
 
 from __future__ import annotations
@@ -52,6 +53,20 @@ def curve_of(name: str, *, backend: str | None, device: str) -> list[float]:
     return values
 
 
+def sizes() -> int:
+    """Steps with one batch size after the other; how many."""
+    config = load_config(CONFIGS / "techniques/recurrent_full.yaml")
+    config = replace(config, data=replace(config.data, size=(32, 32)))
+    model = build_model(config)
+    trained = TrainingStep(model, build_losses(config, model)).train()
+    compile_recurrence(model, backend="aot_eager")
+    for batch in range(1, 11):
+        seen = {"frames": torch.rand(batch, 2, 3, 32, 32), "times": torch.zeros(batch, 2)}
+        with compiled_step():
+            trained(seen, torch.Generator(), 0.5)["loss"].backward()
+    return batch
+
+
 def steps(backend: str, device: str, names: list[str]) -> dict[str, dict[str, object]]:
     """Plain and compiled curve of each config, or why it can't be compiled."""
     found: dict[str, dict[str, object]] = {}
@@ -84,4 +99,7 @@ def runs(folder: Path) -> int:
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    print(json.dumps(runs(Path(arguments[0])) if what == "runs" else steps(*arguments[:2], arguments[2:])))
+    if what == "steps":
+        print(json.dumps(steps(*arguments[:2], arguments[2:])))
+    else:
+        print(json.dumps(runs(Path(arguments[0])) if what == "runs" else sizes()))

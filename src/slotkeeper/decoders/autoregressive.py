@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
+from slotkeeper.nn.attended import log_attention, require_attention_weight
 from slotkeeper.nn.causal_transformer import CausalTransformer
 from slotkeeper.nn.dvae import CODE_STRIDE, code_scorer
 from slotkeeper.nn.frame_size import require_multiples
@@ -37,8 +38,9 @@ class AutoregressiveDecoder(Decoder):
     num_codes: in the vocabulary. width: of the transformer. code_grid: rows and columns of codes that positions are
     learned for; other grids have them resized, bilinearly, and antialiased where they shrink. dvae_width: of the
     network that finds the codes. dropout: share dropped of the codes with their positions, and in the transformer.
-    hidden_share: of the earlier codes, so many are hidden from the transformer in training, so that it must ask the
-    slots (word dropout, Bowman et al. 2016, arXiv 1511.06349). 0, as in the authors' code, hides none.
+    attention_weight: times the logarithm of the attention that slots paid to a place, it is added to the logits of the
+    transformer's attention to them, so that each place asks the slots that looked at it. 0, as in the authors' code,
+    leaves it out.
     """
 
     target = "codes"
@@ -53,7 +55,7 @@ class AutoregressiveDecoder(Decoder):
         num_blocks: int = 4,
         num_heads: int = 4,
         dropout: float = 0.1,
-        hidden_share: float = 0.0,
+        attention_weight: float = 0.0,
         code_grid: tuple[int, int] = (16, 16),
         dvae_width: int = 64,
         has_test_likelihood: bool = True,
@@ -70,12 +72,11 @@ class AutoregressiveDecoder(Decoder):
             raise ConfigError(f"decoder.num_heads must divide decoder.width {width}, got {num_heads}")
         if not 0 <= dropout < 1:
             raise ConfigError(f"decoder.dropout must be at least 0 and below 1, got {dropout}")
-        if not 0 <= hidden_share <= 1:
-            raise ConfigError(f"decoder.hidden_share must lie between 0 and 1, got {hidden_share}")
+        require_attention_weight(attention_weight)
         self.num_codes = num_codes
         self.has_test_likelihood = has_test_likelihood
         self.dropout = dropout
-        self.hidden_share = hidden_share
+        self.attention_weight = attention_weight
         self.scorer = code_scorer(num_codes, dvae_width)
         self.slots = nn.Linear(slot_dim, width, bias=False)
         self.begin = nn.Parameter(torch.randn(width) * width**-0.5)
@@ -102,7 +103,7 @@ class AutoregressiveDecoder(Decoder):
         if self.training and trajectory.noise_seeds is not None:
             noise = VideoNoise(trajectory.noise_seeds.flatten().tolist(), colors.device)
         scores = self.score(colors, noise)
-        likelihood = self.log_likelihood(scores.argmax(dim=2), trajectory.corrected, noise)
+        likelihood = self.log_likelihood(scores.argmax(dim=2), trajectory.corrected, noise, masks)
         return Decoded(reconstruction=likelihood, pictures=None, masks=masks, target="codes", code_scores=scores)
 
     def score(
@@ -121,18 +122,29 @@ class AutoregressiveDecoder(Decoder):
         codes: Int[Tensor, "b t rows columns"],
         slots: Float[Tensor, "b t s d"],
         noise: VideoNoise | None = None,
+        attention: Float[Tensor, "b t s h w"] | None = None,
     ) -> Float[Tensor, "b t 1 rows columns"]:
-        """Logarithm of the probability of each code, given those before it in row-major order and the slots."""
+        """Logarithm of the probability of each code, given those before it in row-major order and the slots.
+
+        attention: of the slots, on any grid; None leaves out what `attention_weight` makes of it.
+        """
         order = rearrange(codes, "b t h w -> (b t) (h w)")
         earlier = self.embedding(order[:, :-1])
-        if noise is not None and self.hidden_share:
-            is_shown = noise.uniform(earlier.shape[1], 1) >= self.hidden_share
-            earlier = earlier * is_shown.to(earlier)
         known = torch.cat((self.begin.expand(len(order), 1, -1), earlier), dim=1)
         positions = resized_grid(self.positions[None], (codes.shape[2], codes.shape[3]))
         placed = known + positions[0].flatten(1).T
         if noise is not None and self.dropout:
             placed = dropped(placed, self.dropout, noise)
-        logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise)).float()
+        leaning = (
+            None if attention is None else self._leaning(attention.flatten(0, 1), (codes.shape[2], codes.shape[3]))
+        )
+        logits = self.head(self.transformer(placed, self.slots(slots.flatten(0, 1)), noise, leaning)).float()
         likelihood = -functional.cross_entropy(logits.transpose(1, 2), order, reduction="none")
         return likelihood.view(*codes.shape)[:, :, None]
+
+    def _leaning(self, attention: Float[Tensor, "m s h w"], grid: tuple[int, int]) -> Float[Tensor, "m n s"] | None:
+        """What the transformer's places gain for each slot, since it looked there."""
+        if not self.attention_weight:
+            return None
+        looked = log_attention(functional.adaptive_avg_pool2d(attention.float(), grid))
+        return self.attention_weight * looked.flatten(2).transpose(1, 2)

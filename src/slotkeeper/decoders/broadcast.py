@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
+from slotkeeper.nn.attended import log_attention, require_attention_weight
 from slotkeeper.nn.blocks import TransposedConvolution
+from slotkeeper.nn.enlarging import enlarged
 from slotkeeper.nn.frame_size import require_multiples
 from slotkeeper.nn.mixing import mixed
 from slotkeeper.nn.positions import position_grid
@@ -25,20 +27,24 @@ _NUM_LAYERS = 4
 class GridDecoder(Decoder):
     """Base of decoders that draw each slot alone from a coarse grid, `reduction` times smaller than the picture.
 
-    num_channels: of what is rebuilt, without the mask.
+    num_channels: of what is rebuilt, without the mask. attention_weight: times the logarithm of the attention that the
+    slot paid to each place, it is added to the masks' logits, as in the decoders of features; 0, as in the papers,
+    leaves it out. Otherwise nothing can be drawn of frames that no slot has seen.
     """
 
-    draws_unseen = True
     reduction: int
 
-    def __init__(self, *, slot_dim: int, target: Rebuilt):
+    def __init__(self, *, slot_dim: int, target: Rebuilt, attention_weight: float):
         super().__init__()
+        require_attention_weight(attention_weight)
+        self.attention_weight = attention_weight
+        self.draws_unseen = not attention_weight
         self.target = target
         self.num_channels = _NUM_CHANNELS[target]
         self.positions = nn.Linear(2, slot_dim)
 
     def forward(self, trajectory: SlotTrajectory, features: Features, size: tuple[int, int]) -> Decoded:
-        """Decode at `size`; the features are not used."""
+        """Decode at `size`; of the features nothing but their grid is used."""
         slots = trajectory.corrected
         height, width = size
         require_multiples(size, self.reduction, "this decoder")
@@ -50,6 +56,10 @@ class GridDecoder(Decoder):
         pictures, logits = drawn[:, :, :, :-1], drawn[:, :, :, -1]
         if self.target == "frames":
             pictures = pictures + 0.5
+        if self.attention_weight:
+            attention = rearrange(trajectory.attention.float(), "b t s (h w) -> (b t) s h w", h=features.grid[0])
+            looked = log_attention(enlarged(attention, size))
+            logits = logits + self.attention_weight * looked.unflatten(0, (batch, time))
         masks = logits.softmax(dim=2)
         return Decoded(reconstruction=mixed(masks, pictures), pictures=pictures, masks=masks, target=self.target)
 
@@ -69,8 +79,16 @@ class BroadcastDecoder(GridDecoder):
     `flow_reconstruction` and `depth_reconstruction`.
     """
 
-    def __init__(self, *, slot_dim: int, width: int = 64, num_doublings: int = 3, target: Rebuilt = "frames"):
-        super().__init__(slot_dim=slot_dim, target=target)
+    def __init__(
+        self,
+        *,
+        slot_dim: int,
+        width: int = 64,
+        num_doublings: int = 3,
+        target: Rebuilt = "frames",
+        attention_weight: float = 0.0,
+    ):
+        super().__init__(slot_dim=slot_dim, target=target, attention_weight=attention_weight)
         _require_one(width=width)
         if not 1 <= num_doublings <= _NUM_LAYERS:
             raise ConfigError(f"decoder.num_doublings must lie between 1 and {_NUM_LAYERS}, got {num_doublings}")
@@ -99,8 +117,16 @@ class LightBroadcastDecoder(GridDecoder):
 
     reduction = 4
 
-    def __init__(self, *, slot_dim: int, width: int = 128, num_layers: int = 3, target: Rebuilt = "frames"):
-        super().__init__(slot_dim=slot_dim, target=target)
+    def __init__(
+        self,
+        *,
+        slot_dim: int,
+        width: int = 128,
+        num_layers: int = 3,
+        target: Rebuilt = "frames",
+        attention_weight: float = 0.0,
+    ):
+        super().__init__(slot_dim=slot_dim, target=target, attention_weight=attention_weight)
         _require_one(width=width, num_layers=num_layers)
         layers: list[nn.Module] = []
         for index in range(num_layers):

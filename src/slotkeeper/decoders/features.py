@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
+from slotkeeper.nn.attended import log_attention, require_attention_weight
 from slotkeeper.nn.learned_grid import LearnedGrid, resized_grid
 from slotkeeper.types import Decoded, Features, SlotTrajectory
-
-_LEAST_ATTENTION = 1e-4
 
 
 class FeatureDecoder(Decoder):
@@ -42,8 +41,7 @@ class FeatureDecoder(Decoder):
         attention_weight: float,
     ):
         super().__init__()
-        if not 0 <= attention_weight < float("inf"):
-            raise ConfigError(f"decoder.attention_weight must be at least 0 and finite, got {attention_weight}")
+        require_attention_weight(attention_weight)
         if not target_dim:
             raise ConfigError(
                 "a decoder of features needs an encoder with a pretrained backbone: set model.encoder.name to vit or "
@@ -80,7 +78,7 @@ class FeatureDecoder(Decoder):
         """Masks in float32: a softmax over slots, of logits and of where the slots looked."""
         logits = logits.float()
         if self.attention_weight:
-            logits = logits + self.attention_weight * attention.float().clamp_min(_LEAST_ATTENTION).log()
+            logits = logits + self.attention_weight * log_attention(attention)
         return logits.softmax(dim=1)
 
     def _likened(

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Decoder
+from slotkeeper.nn.attended import log_attention
 from slotkeeper.nn.blocks import mlp
 from slotkeeper.nn.enlarging import enlarged
 from slotkeeper.nn.mixing import mixed
@@ -92,7 +93,7 @@ class LayeredDecoder(Decoder):
         pixels = rearrange(features.pixels, "b t e h w -> (b t) (h w) e")
         wanted = rearrange(self.scale * queries[..., :-1], "b t s e -> (b t) e s")
         logits = (pixels @ wanted.to(pixels.dtype)).transpose(1, 2).float().reshape(*attention.shape[:3], *size)
-        looks = self.attention_weight * attention.float().clamp_min(1e-4).log()
+        looks = self.attention_weight * log_attention(attention)
         looks = enlarged(rearrange(looks, "b t s (h w) -> (b t) s h w", h=features.grid[0]), size)
         logits = logits + looks.view_as(logits)
         if self.is_test_smooth and not self.training:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import AvgPool2d, functional
+from torch.nn import AvgPool2d
 
 from slotkeeper.errors import ConfigError
 from slotkeeper.interfaces import Loss
-from slotkeeper.nn.mixing import squared_errors
+from slotkeeper.nn.mixing import squared_errors, unlikelihood
 from slotkeeper.types import Clip, VideoOutput
 
 
@@ -69,10 +68,9 @@ class MixtureLikelihood(Loss):
     def forward(self, clip: Clip, output: VideoOutput, *, progress: float) -> Float[Tensor, ""]:
         """Mean over batch, time and pixels."""
         errors = squared_errors(output.decoded.drawn, clip.frames)
-        log_masks = functional.threshold(output.decoded.masks, 1e-6, 1e-6).log()  # a cheaper gradient than a clamp's
         if self.edge_tolerance:
             errors = errors / (1 + self.edge_tolerance / self.variance * local_variance(clip.frames)[:, :, None])
-        return -torch.sub(log_masks, errors, alpha=0.5 / self.variance).logsumexp(dim=2).mean()
+        return unlikelihood(output.decoded.masks, errors, self.variance).mean()
 
 
 def local_variance(frames: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T H W"]:

@@ -27,12 +27,19 @@ class CausalTransformer(nn.Module):
         self.norm_last = nn.LayerNorm(width)
 
     def forward(
-        self, sequence: Float[Tensor, "m n d"], slots: Float[Tensor, "m s d"], noise: VideoNoise | None = None
+        self,
+        sequence: Float[Tensor, "m n d"],
+        slots: Float[Tensor, "m s d"],
+        noise: VideoNoise | None = None,
+        leaning: Float[Tensor, "m n s"] | None = None,
     ) -> Float[Tensor, "m n d"]:
-        """What place i makes of the places up to i and of the slots; without noise nothing is dropped."""
+        """What place i makes of the places up to i and of the slots; without noise nothing is dropped.
+
+        leaning: of each place to each slot, added to the logits of its attention to the slots.
+        """
         sequence = self.norm_first(sequence)
         for block in self.blocks:
-            sequence = block(sequence, slots, noise)
+            sequence = block(sequence, slots, noise, leaning)
         normed: Tensor = self.norm_last(sequence)
         return normed
 
@@ -55,11 +62,15 @@ class _Block(nn.Module):
         self.mlp = nn.Sequential(nn.LayerNorm(width), wide, nn.ReLU(), narrow)
 
     def forward(
-        self, sequence: Float[Tensor, "m n d"], slots: Float[Tensor, "m s d"], noise: VideoNoise | None
+        self,
+        sequence: Float[Tensor, "m n d"],
+        slots: Float[Tensor, "m s d"],
+        noise: VideoNoise | None,
+        leaning: Float[Tensor, "m n s"] | None,
     ) -> Float[Tensor, "m n d"]:
         normed = self.norm_sequence(sequence)
         sequence = sequence + self._thinned(self.among(normed, normed, is_causal=True), noise)
-        sequence = sequence + self._thinned(self.to_slots(self.norm_reader(sequence), slots), noise)
+        sequence = sequence + self._thinned(self.to_slots(self.norm_reader(sequence), slots, bias=leaning), noise)
         return sequence + self._thinned(self.mlp(sequence), noise)
 
     def _thinned(self, change: Float[Tensor, "m n d"], noise: VideoNoise | None) -> Float[Tensor, "m n d"]:
@@ -78,8 +89,15 @@ class _Attention(nn.Module):
         nn.init.xavier_uniform_(self.merge.weight, gain)
 
     def forward(
-        self, readers: Float[Tensor, "m n d"], read: Float[Tensor, "m k d"], *, is_causal: bool = False
+        self,
+        readers: Float[Tensor, "m n d"],
+        read: Float[Tensor, "m k d"],
+        *,
+        is_causal: bool = False,
+        bias: Float[Tensor, "m n k"] | None = None,
     ) -> Float[Tensor, "m n d"]:
         queries, keys, values = self.query(readers), self.key(read), self.value(read)
-        merged: Tensor = self.merge(mixed_by_heads(queries, keys, values, self.num_heads, is_causal=is_causal))
+        merged: Tensor = self.merge(
+            mixed_by_heads(queries, keys, values, self.num_heads, is_causal=is_causal, bias=bias)
+        )
         return merged

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 def mixed(masks: Float[Tensor, "b t s h w"], pictures: Float[Tensor, "b t s c h w"]) -> Float[Tensor, "b t c h w"]:
@@ -22,6 +23,17 @@ def squared_errors(
     """Squared distance of each slot's picture from the frame, summed over colours."""
     errors: Tensor = _SquaredErrors.apply(pictures, frames)
     return errors
+
+
+def unlikelihood(
+    masks: Float[Tensor, "b t s h w"], errors: Float[Tensor, "b t s h w"], variance: float
+) -> Float[Tensor, "b t h w"]:
+    """Negative log-likelihood of each pixel, the slots' normal distributions mixed by their masks; without constants.
+
+    errors: squared, of each slot's own picture, summed over channels.
+    """
+    log_masks = functional.threshold(masks, 1e-6, 1e-6).log()  # a cheaper gradient than a clamp's
+    return -torch.sub(log_masks, errors, alpha=0.5 / variance).logsumexp(dim=2)
 
 
 class _Mixed(torch.autograd.Function):

@@ -15,10 +15,15 @@ def mixed_by_heads(
     num_heads: int,
     *,
     is_causal: bool = False,
+    bias: Float[Tensor, "b n k"] | None = None,
 ) -> Float[Tensor, "b n e"]:
-    """Each query's weighted mean of the values, head by head; is_causal: query i reads up to value i."""
+    """Each query's weighted mean of the values, head by head.
+
+    is_causal: query i reads up to value i. bias: is added to the logits of all heads.
+    """
     query, key, value = (rearrange(part, "b n (h e) -> b h n e", h=num_heads) for part in (queries, keys, values))
-    mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
+    added = None if bias is None else bias[:, None].to(query.dtype)
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=added, is_causal=is_causal)
     return rearrange(mixed, "b h n e -> b n (h e)")
 
 

@@ -17,12 +17,18 @@ import torch
 from slotkeeper.errors import ConfigError
 from slotkeeper.model import SlotModel
 
+_MOST_COMPILATIONS = 1024
+"""Of each part: one for each shape, of which a curriculum and predictors that look back have many; by default 8."""
+
 
 def compile_recurrence(model: SlotModel, *, backend: str = "inductor") -> None:
     """Let corrector, predictor and the admission of newcomers be compiled at their first calls, whole or not at all.
 
     Where the model isn't to be compiled, call it in `uncompiled`. backend: of `torch.compile`.
     """
+    from torch._dynamo import config  # only now: loading the compiler takes a second
+
+    config.recompile_limit = config.accumulated_recompile_limit = _MOST_COMPILATIONS
     options: dict[str, Any] = {"backend": backend, "fullgraph": True, "dynamic": False}
     if backend == "inductor" and next(model.parameters()).is_cuda:
         options["mode"] = "reduce-overhead"
@@ -59,7 +65,7 @@ def compiled_step() -> Iterator[None]:
 
 
 def _is_of_compiler(error: RuntimeError) -> bool:
-    from torch._dynamo.exc import TorchDynamoException  # only now: loading the compiler takes a second
+    from torch._dynamo.exc import TorchDynamoException
     from torch._inductor.exc import InductorError
 
     return isinstance(error, TorchDynamoException | InductorError)
