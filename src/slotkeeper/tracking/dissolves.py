@@ -10,20 +10,24 @@ from jaxtyping import Float
 from slotkeeper.tracking.rules import TrackingRules
 from slotkeeper.tracking.thumbnails import Thumbnail, change_between
 
-_SPANS = (8, 16, 32, 64)
+_SPANS = (8, 16, 24, 32, 48, 64)
 """Frames over which a dissolve is looked for; one is found in the first that holds all of it."""
-_SAMPLES = 16
-"""Frames of a span that are looked at, at most."""
+_STEPS = 8
+"""Steps in which a span is looked at."""
 _COARSE = 2
 """Cells of a thumbnail that are averaged on a side: motion then counts for less."""
-_SAG = 0.84
-"""Most contrast in a dissolve's middle, over what a change of light between the same two contrasts would have there."""
-_STRAY = 0.2
-"""Most that the middle differs from a mixture of both ends, over what they differ from each other (squares)."""
+_INNER = (0.2, 0.8)
+"""Shares of the new shot in a picture that is a mixture for certain."""
 _ARRIVED = 0.93
 """Share of the new shot in a picture in which a dissolve is over."""
+_SAG = 0.85
+"""Most contrast of a mixture, over the mean of the contrasts that went in, at which a dissolve can be told from motion."""
+_MIXED = (0.8, 1.1)
+"""Contrast in the middle of a dissolve, over that of the mixture of its ends."""
+_STRAY = 0.2
+"""Most that the middle differs from a mixture of both ends, over what they differ from each other (squares)."""
 _FAINT = 0.05
-"""Standard deviation of colours over the picture below which a fade is so deep that colours can't be compared."""
+"""Standard deviation of colours over the picture below which they are not compared; half of that is a fade."""
 _STANDARD = 0.2
 """Standard deviation that pictures on both sides of a fade are brought to."""
 
@@ -44,71 +48,77 @@ class DissolveDetector:
 
     def __init__(self, rules: TrackingRules) -> None:
         self._least = rules.cut_change
-        self._recent: deque[Thumbnail] = deque(maxlen=_SPANS[-1] + 1)
-        self._coarse: deque[Float[np.ndarray, " n"]] = deque(maxlen=_SPANS[-1] + 1)
-        self._contrasts: deque[float] = deque(maxlen=_SPANS[-1] + 1)
-        self._clear: Thumbnail | None = None
-        self._is_faint = False
+        self._recent: deque[_Seen] = deque(maxlen=_SPANS[-1] + 1)
         self._count = 0
+        self._is_faded = False
 
     def restart(self, first: Thumbnail) -> None:
         """A new shot began, with this frame."""
-        for memory in (self._recent, self._coarse, self._contrasts):
-            memory.clear()
-        self._clear, self._is_faint = None, False
-        self._remember(first)
+        self._recent.clear()
+        self._is_faded = False
+        self._recent.append(_Seen(first))
 
-    def push(self, seen: Thumbnail) -> bool:
+    def push(self, thumbnail: Thumbnail) -> bool:
         """Whether a new shot has taken over with this frame."""
-        is_faint = bool(seen.std(axis=(0, 1)).max() < _FAINT)
-        was_faint, self._is_faint = self._is_faint, is_faint
-        if is_faint:
+        spread = float(thumbnail.std(axis=(0, 1)).max())
+        if spread < _FAINT:
+            self._is_faded |= spread < _FAINT / 2
             return False
-        is_new = was_faint and self._differs_beyond_fade(seen)
-        if not is_new:
-            self._remember(seen)
-            is_new = any(self._is_dissolve(span) for span in _SPANS)
-        if is_new:
-            self.restart(seen)
-        return is_new
-
-    def _remember(self, seen: Thumbnail) -> None:
-        side = seen.shape[0] // _COARSE
-        coarse = seen.reshape(side, _COARSE, side, _COARSE, 3).mean(axis=(1, 3))
-        slopes = [np.diff(seen, axis=axis) for axis in (0, 1)]
-        self._recent.append(seen)
-        self._coarse.append(coarse.ravel())
-        self._contrasts.append(float(np.sqrt(sum(np.vdot(slope, slope) for slope in slopes))))
-        self._clear = seen
+        is_new = self._is_faded and self._differs_beyond_fade(thumbnail)
+        self._is_faded = False
+        self._recent.append(_Seen(thumbnail))
         self._count += 1
+        if is_new or any(self._is_dissolve(span) for span in _SPANS):
+            self.restart(thumbnail)
+            return True
+        return False
 
-    def _differs_beyond_fade(self, seen: Thumbnail) -> bool:
-        if self._clear is None:
+    def _differs_beyond_fade(self, thumbnail: Thumbnail) -> bool:
+        if not self._recent:
             return False
-        return change_between(_standard(self._clear), _standard(seen), self._least) > self._least
+        before, after = (_standard(picture) for picture in (self._recent[-1].thumbnail, thumbnail))
+        return change_between(before, after, self._least) > self._least
 
     def _is_dissolve(self, span: int) -> bool:
-        step = max(1, span // _SAMPLES)
+        step = span // _STEPS
         if len(self._recent) <= span or self._count % step:
             return False
-        places = range(len(self._recent) - 1 - span, len(self._recent), step)
-        pictures = np.stack([self._coarse[place] for place in places])
-        contrasts = np.array([self._contrasts[place] for place in places])
+        seen = [self._recent[place] for place in range(-1 - span, 0, step)]
+        pictures = np.stack([item.coarse for item in seen])
         way = pictures[-1] - pictures[0]
-        length = float(way @ way)
-        if length == 0:
-            return False
+        length = float(way @ way) + 1e-9
         shares = (pictures - pictures[0]) @ way / length
-        inner = np.flatnonzero((shares > 0.15) & (shares < 0.85))
-        if not len(inner) or shares[-1 - len(shares) // 8] < _ARRIVED:
+        inner = np.flatnonzero((shares > _INNER[0]) & (shares < _INNER[1]))
+        if not len(inner) or shares[-2] < _ARRIVED:
             return False
-        sags = contrasts[inner] / (contrasts[0] + shares[inner] * (contrasts[-1] - contrasts[0]))
-        middle = inner[sags.argmin()]
+        first, last = seen[0], seen[-1]
+        new, old = shares[inner] * last.contrast, (1 - shares[inner]) * first.contrast
+        kinship = float(np.vdot(first.slopes(), last.slopes())) / (first.contrast * last.contrast)
+        mixtures = np.sqrt(old**2 + new**2 + 2 * kinship * old * new)
+        best = (mixtures / (old + new)).argmin()
+        middle = inner[best]
         stray = pictures[middle] - pictures[0] - shares[middle] * way
-        if sags.min() > _SAG or float(stray @ stray) > _STRAY * length:
-            return False
-        first, last = self._recent[places[0]], self._recent[places[-1]]
-        return change_between(first, last, self._least) > self._least
+        return bool(
+            mixtures[best] < _SAG * (old + new)[best]
+            and _MIXED[0] < seen[middle].contrast / mixtures[best] < _MIXED[1]
+            and stray @ stray < _STRAY * length
+            and change_between(first.thumbnail, last.thumbnail, self._least) > self._least
+        )
+
+
+class _Seen:
+    """A frame that is remembered. contrast: root of the summed squares of `slopes`."""
+
+    def __init__(self, thumbnail: Thumbnail) -> None:
+        side = thumbnail.shape[0] // _COARSE
+        self.thumbnail = thumbnail
+        self.coarse = thumbnail.reshape(side, _COARSE, side, _COARSE, 3).mean(axis=(1, 3)).ravel()
+        slopes = self.slopes()
+        self.contrast = float(np.sqrt(slopes @ slopes)) + 1e-6
+
+    def slopes(self) -> Float[np.ndarray, " n"]:
+        """Differences between neighbouring cells."""
+        return np.concatenate([np.diff(self.thumbnail, axis=axis).ravel() for axis in (0, 1)])
 
 
 def _standard(seen: Thumbnail) -> Thumbnail:
