@@ -12,19 +12,21 @@ from slotkeeper.tracking.thumbnails import Thumbnail, change_between
 
 _SPANS = (8, 16, 24, 32, 48, 64)
 """Frames over which a dissolve is looked for; one is found in the first that holds all of it."""
-_STEPS = 8
-"""Steps in which a span is looked at."""
+_STEPS = 16
+"""Steps in which a span is looked at, at most about."""
 _COARSE = 2
 """Cells of a thumbnail that are averaged on a side: motion then counts for less."""
 _INNER = (0.2, 0.8)
 """Shares of the new shot in a picture that is a mixture for certain."""
-_ARRIVED = 0.93
+_NUM_INNER = 3
+"""Fewest such pictures: fewer are a sudden change."""
+_ARRIVED = 0.9
 """Share of the new shot in a picture in which a dissolve is over."""
 _SAG = 0.85
 """Most contrast of a mixture, over the mean of the contrasts that went in, at which a dissolve can be told from motion."""
 _MIXED = (0.8, 1.1)
 """Contrast in the middle of a dissolve, over that of the mixture of its ends."""
-_STRAY = 0.2
+_STRAY = 0.25
 """Most that the middle differs from a mixture of both ends, over what they differ from each other (squares)."""
 _FAINT = 0.05
 """Standard deviation of colours over the picture below which they are not compared; half of that is a fade."""
@@ -74,35 +76,33 @@ class DissolveDetector:
         return False
 
     def _differs_beyond_fade(self, thumbnail: Thumbnail) -> bool:
-        if not self._recent:
-            return False
-        before, after = (_standard(picture) for picture in (self._recent[-1].thumbnail, thumbnail))
-        return change_between(before, after, self._least) > self._least
+        return bool(self._recent) and _differ_in_standard(self._recent[-1].thumbnail, thumbnail, self._least)
 
     def _is_dissolve(self, span: int) -> bool:
-        step = span // _STEPS
+        step = max(1, span // _STEPS)
         if len(self._recent) <= span or self._count % step:
             return False
-        seen = [self._recent[place] for place in range(-1 - span, 0, step)]
-        pictures = np.stack([item.coarse for item in seen])
-        way = pictures[-1] - pictures[0]
+        first, last = self._recent[-1 - span], self._recent[-1]
+        way = last.coarse - first.coarse
         length = float(way @ way) + 1e-9
-        shares = (pictures - pictures[0]) @ way / length
-        inner = np.flatnonzero((shares > _INNER[0]) & (shares < _INNER[1]))
-        if not len(inner) or shares[-2] < _ARRIVED:
+        if (self._recent[-1 - span // 8].coarse - first.coarse) @ way < _ARRIVED * length:
             return False
-        first, last = seen[0], seen[-1]
-        new, old = shares[inner] * last.contrast, (1 - shares[inner]) * first.contrast
-        kinship = float(np.vdot(first.slopes(), last.slopes())) / (first.contrast * last.contrast)
-        mixtures = np.sqrt(old**2 + new**2 + 2 * kinship * old * new)
-        best = (mixtures / (old + new)).argmin()
-        middle = inner[best]
-        stray = pictures[middle] - pictures[0] - shares[middle] * way
+        seen = [self._recent[place] for place in range(-1 - span, -1, step)]
+        strays = np.stack([item.coarse for item in seen]) - first.coarse
+        shares = strays @ way / length
+        strays -= shares[:, None] * way
+        inner = (shares > _INNER[0]) & (shares < _INNER[1])
+        if inner.sum() < _NUM_INNER or np.median((strays[inner] ** 2).sum(axis=1)) > _STRAY * length:
+            return False
+        old, new = (1 - shares[inner]) * first.contrast, shares[inner] * last.contrast
+        likeness = float(first.slopes() @ last.slopes()) / (first.contrast * last.contrast)
+        mixed = np.sqrt(old**2 + new**2 + 2 * likeness * old * new)
+        contrasts = np.array([item.contrast for item in seen])[inner]
         return bool(
-            mixtures[best] < _SAG * (old + new)[best]
-            and _MIXED[0] < seen[middle].contrast / mixtures[best] < _MIXED[1]
-            and stray @ stray < _STRAY * length
+            (mixed / (old + new)).min() < _SAG
+            and _MIXED[0] < np.median(contrasts / mixed) < _MIXED[1]
             and change_between(first.thumbnail, last.thumbnail, self._least) > self._least
+            and _differ_in_standard(first.thumbnail, last.thumbnail, self._least)
         )
 
 
@@ -121,7 +121,7 @@ class _Seen:
         return np.concatenate([np.diff(self.thumbnail, axis=axis).ravel() for axis in (0, 1)])
 
 
-def _standard(seen: Thumbnail) -> Thumbnail:
-    """The same picture at a fixed brightness and contrast."""
-    normed: Thumbnail = (seen - seen.mean()) * (_STANDARD / seen.std()) + 0.5
-    return normed
+def _differ_in_standard(before: Thumbnail, after: Thumbnail, least: float) -> bool:
+    """Whether more than `least` of the picture changes when both are brought to one brightness and contrast."""
+    one, other = ((seen - seen.mean()) * (_STANDARD / (seen.std() + 1e-6)) for seen in (before, after))
+    return change_between(one, other, least) > least
