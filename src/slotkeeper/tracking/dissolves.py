@@ -24,8 +24,8 @@ _ARRIVED = 0.9
 """Share of the new shot in a picture in which a dissolve is over."""
 _SAG = 0.85
 """Most contrast of a mixture, over the mean of the contrasts that went in, at which a dissolve can be told from motion."""
-_MIXED = (0.8, 1.1)
-"""Contrast in the middle of a dissolve, over that of the mixture of its ends."""
+_MIXED = (-0.5, 0.3)
+"""Contrast in the middle of a dissolve, where 0 is that of a mixture of its ends and 1 is the mean of theirs."""
 _STRAY = 0.25
 """Most that the middle differs from a mixture of both ends, over what they differ from each other (squares)."""
 _FAINT = 0.05
@@ -96,11 +96,11 @@ class DissolveDetector:
             return False
         old, new = (1 - shares[inner]) * first.contrast, shares[inner] * last.contrast
         likeness = float(first.slopes() @ last.slopes()) / (first.contrast * last.contrast)
-        mixed = np.sqrt(old**2 + new**2 + 2 * likeness * old * new)
+        mean, mixture = old + new, np.sqrt(old**2 + new**2 + 2 * likeness * old * new)
         contrasts = np.array([item.contrast for item in seen])[inner]
         return bool(
-            (mixed / (old + new)).min() < _SAG
-            and _MIXED[0] < np.median(contrasts / mixed) < _MIXED[1]
+            (mixture / mean).min() < _SAG
+            and _MIXED[0] < np.median((contrasts - mixture) / (mean - mixture)) < _MIXED[1]
             and change_between(first.thumbnail, last.thumbnail, self._least) > self._least
             and _differ_in_standard(first.thumbnail, last.thumbnail, self._least)
         )
