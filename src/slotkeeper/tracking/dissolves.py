@@ -23,13 +23,15 @@ _NUM_INNER = 3
 _ARRIVED = 0.9
 """Share of the new shot in a picture in which a dissolve is over."""
 _SAG = 0.85
-"""Most contrast of a mixture, over the mean of the contrasts that went in, at which a dissolve can be told from motion."""
+"""Most contrast of a mixture, over the mean of what went in, at which a dissolve can be told from motion."""
 _MIXED = (-0.5, 0.3)
 """Contrast in the middle of a dissolve, where 0 is that of a mixture of its ends and 1 is the mean of theirs."""
-_STRAY = 0.25
-"""Most that the middle differs from a mixture of both ends, over what they differ from each other (squares)."""
+_STRAY = 0.7
+"""Most that pictures of a dissolve differ from mixtures (squares), where 1 is what an edge that passes over makes."""
 _FAINT = 0.05
-"""Standard deviation of colours over the picture below which they are not compared; half of that is a fade."""
+"""Standard deviation of colours over the picture below which they are not compared."""
+_FADED = 0.03
+"""The same below which a picture is the depth of a fade."""
 _STANDARD = 0.2
 """Standard deviation that pictures on both sides of a fade are brought to."""
 
@@ -37,10 +39,11 @@ _STANDARD = 0.2
 class DissolveDetector:
     """Tells which frames complete a gradual change to another shot; one detector per video.
 
-    In a dissolve all pictures are mixtures of two. Halfway the contrast of two pictures that have nothing to do with each
-    other is less than the mean of theirs: down to 0.71 of it where both are equal. Motion keeps contrast up, and a
-    change of light has it rise or fall in proportion. So the signs of a dissolve are a middle with little contrast that
-    is a mixture of both ends, and ends that differ by more than `cut_change` (`change_between`).
+    In a dissolve all pictures are mixtures of two. Halfway the contrast of two pictures that have nothing to do with
+    each other is less than the mean of theirs: down to 0.71 of it where both are equal. Motion keeps contrast up, and
+    a change of light has it rise or fall in proportion. So the signs of a dissolve, in each of a few spans of frames,
+    are inner pictures that are mixtures of both ends and have the contrast of these mixtures, and ends that differ by
+    more than `cut_change` (`change_between`), at the same brightness and contrast too.
 
     A fade is a moment of almost no contrast. The pictures on both sides, brought to the same brightness and contrast,
     differ by more than `cut_change` if the shot is another one.
@@ -64,7 +67,7 @@ class DissolveDetector:
         """Whether a new shot has taken over with this frame."""
         spread = float(thumbnail.std(axis=(0, 1)).max())
         if spread < _FAINT:
-            self._is_faded |= spread < _FAINT / 2
+            self._is_faded |= spread < _FADED
             return False
         is_new = self._is_faded and self._differs_beyond_fade(thumbnail)
         self._is_faded = False
@@ -92,9 +95,13 @@ class DissolveDetector:
         shares = strays @ way / length
         strays -= shares[:, None] * way
         inner = (shares > _INNER[0]) & (shares < _INNER[1])
-        if inner.sum() < _NUM_INNER or np.median((strays[inner] ** 2).sum(axis=1)) > _STRAY * length:
+        if inner.sum() < _NUM_INNER:
             return False
-        old, new = (1 - shares[inner]) * first.contrast, shares[inner] * last.contrast
+        strays, shares = strays[inner], shares[inner]
+        # An edge that passes over leaves each cell either old or new, which strays by share * (1 - share).
+        if np.median((strays**2).sum(axis=1) / (shares * (1 - shares))) > _STRAY * length:
+            return False
+        old, new = (1 - shares) * first.contrast, shares * last.contrast
         likeness = float(first.slopes() @ last.slopes()) / (first.contrast * last.contrast)
         mean, mixture = old + new, np.sqrt(old**2 + new**2 + 2 * likeness * old * new)
         contrasts = np.array([item.contrast for item in seen])[inner]
