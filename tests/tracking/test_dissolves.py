@@ -56,6 +56,13 @@ def test_light_that_fades_and_comes_back_is_none(length: int, least: float):
     assert cuts_in(landscape(1) * (least + (1 - least) * np.abs(1 - 2 * share))) == []
 
 
+@pytest.mark.parametrize("length", [6, 16, 40])
+def test_haze_that_comes_up_is_none(length: int):
+    """The same picture, brighter and with less contrast."""
+    share = course(length)
+    assert cuts_in((1 - 0.6 * share) * landscape(1) + 0.6 * share * 230) == []
+
+
 @pytest.mark.parametrize("length", [8, 16, 32, 50])
 def test_a_pan_to_another_place_is_none(length: int):
     wide = np.concatenate((landscape(1), landscape(2)), axis=1)

@@ -13,7 +13,7 @@ from slotkeeper.tracking.thumbnails import Thumbnail, change_between
 _SPANS = (8, 16, 24, 32, 48, 64)
 """Frames over which a dissolve is looked for; one is found in the first that holds all of it."""
 _STEPS = 16
-"""Steps in which a span is looked at, at most about."""
+"""Steps in which a long span is looked at."""
 _COARSE = 2
 """Cells of a thumbnail that are averaged on a side: motion then counts for less."""
 _INNER = (0.2, 0.8)
@@ -48,7 +48,7 @@ class DissolveDetector:
     A fade is a moment of almost no contrast. The pictures on both sides, brought to the same brightness and contrast,
     differ by more than `cut_change` if the shot is another one.
 
-    No frame is held back: the boundary is told when the new shot has taken over. Memory: 65 thumbnails.
+    No frame is held back: the boundary is told when the new shot has taken over. Memory: 65 thumbnails, 1 MB.
     """
 
     def __init__(self, rules: TrackingRules) -> None:
@@ -103,7 +103,7 @@ class DissolveDetector:
             return False
         old, new = (1 - shares) * first.contrast, shares * last.contrast
         likeness = float(first.slopes() @ last.slopes()) / (first.contrast * last.contrast)
-        mean, mixture = old + new, np.sqrt(old**2 + new**2 + 2 * likeness * old * new)
+        mean, mixture = old + new, np.sqrt(np.maximum(0, old**2 + new**2 + 2 * likeness * old * new))
         contrasts = np.array([item.contrast for item in seen])[inner]
         return bool(
             (mixture / mean).min() < _SAG
