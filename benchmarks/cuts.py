@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=20, help="of each family")
     parser.add_argument("--frames", type=int, default=16, help="of each scene")
     parser.add_argument("--videos", type=Path, help="a folder of videos")
-    parser.add_argument("--pairs", type=int, default=6, help="per kind and length of transition")
+    parser.add_argument("--pairs", type=int, default=15, help="per kind and length of transition")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     scenes = [

@@ -73,13 +73,13 @@ def test_a_longer_flash_is_two_cuts():
     assert cuts_in(np.concatenate((FIRST[:5], flash, FIRST[5:]))) == [5, 9]
 
 
-@pytest.mark.parametrize("share", [0.14, 0.2])
+@pytest.mark.parametrize("share", [0.14, 0.2, 0.25])
 def test_one_thing_that_appears_is_no_cut(share: float):
     """It differs from all that was there, and the rest goes on as before."""
     rows, columns = np.mgrid[:64, :64]
-    is_thing = np.hypot(rows - 30, columns - 34) < 64 * np.sqrt(share / np.pi)
-    stripes = np.where((columns // 4 + rows // 8) % 2, 90, 160).astype(np.uint8)
-    with_thing = np.where(is_thing, 30 + rows, stripes).astype(np.uint8)
+    is_thing = np.maximum(abs(rows - 30), abs(columns - 34)) < 32 * np.sqrt(share)
+    stripes = np.where((columns // 16) % 2, 90, 160).astype(np.uint8)
+    with_thing = np.where(is_thing, 20, stripes).astype(np.uint8)
     shot = np.stack([stripes] * 10 + [with_thing] * 10)[..., None].repeat(3, axis=-1)
     assert change_between(thumbnail_of(shot[9]), thumbnail_of(shot[10])) > RULES.cut_change
     assert cuts_in(shot) == []
