@@ -16,6 +16,7 @@ from slotkeeper.scenes.render import render_video
 from slotkeeper.track_files import track_videos
 from slotkeeper.tracking import Tracker, TrackingRules, collect_tracks
 from slotkeeper.tracking.cuts import mark_cuts
+from slotkeeper.tracking.thumbnails import change_between, thumbnail_of
 
 SIZE = (48, 64)
 PALETTE = [[GREY, WHITE], [RED], [GREEN], [BLUE], [YELLOW]]
@@ -70,6 +71,18 @@ def test_a_longer_flash_is_two_cuts():
     flash = np.full((4, *SIZE, 3), 255, dtype=np.uint8)
     flash[:, 10:30, 20:40] = BLUE
     assert cuts_in(np.concatenate((FIRST[:5], flash, FIRST[5:]))) == [5, 9]
+
+
+@pytest.mark.parametrize("share", [0.14, 0.2, 0.25])
+def test_one_thing_that_appears_is_no_cut(share: float):
+    """It differs from all that was there, and the rest goes on as before."""
+    rows, columns = np.mgrid[:64, :64]
+    is_thing = np.maximum(abs(rows - 30), abs(columns - 34)) < 32 * np.sqrt(share)
+    stripes = np.where((columns // 16) % 2, 90, 160).astype(np.uint8)
+    with_thing = np.where(is_thing, 20, stripes).astype(np.uint8)
+    shot = np.stack([stripes] * 10 + [with_thing] * 10)[..., None].repeat(3, axis=-1)
+    assert change_between(thumbnail_of(shot[9]), thumbnail_of(shot[10])) > RULES.cut_change
+    assert cuts_in(shot) == []
 
 
 def test_a_flash_right_at_a_cut_does_not_hide_it():

@@ -190,7 +190,7 @@ def test_memory_does_not_grow_with_the_video():
         return most
 
     peak(20)
-    assert peak(300) < peak(30) * 1.2
+    assert peak(700) < peak(70) * 1.05, "65 frames are remembered for dissolves, and no more"
 
 
 def test_a_slot_that_barely_wins_is_no_object():
