@@ -100,10 +100,10 @@ def savi_training(settings: Settings) -> Workload:
 
 
 def demo_training(settings: Settings, *, compiled: bool = False) -> Workload:
-    """The whole step of `make demo` in the longer part of its curriculum: 10 clips of 8 frames."""
+    """The whole step of `make demo` in the longer part of its curriculum: 12 clips of 8 frames."""
     config = load_config(
         ROOT / "configs/demo.yaml",
-        ["training.clip_length=8", "training.batch_size=10", "data.scenes.num_train=64"],
+        ["training.clip_length=8", "training.batch_size=12", "data.scenes.num_train=64"],
     )
     return training(replace(config, training=replace(config.training, compile=compiled)), settings)
 
