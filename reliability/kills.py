@@ -157,8 +157,14 @@ def differences(case: Case, whole: Case) -> list[str]:
         if (mine[-1] / name).read_bytes() != (other[-1] / name).read_bytes():
             found.append(f"{name} differs")
     for name in ("metrics.jsonl", "metrics.json"):
-        if _timeless(case.run / name) != _timeless(whole.run / name):
-            found.append(f"{name} differs")
+        changed = [
+            key
+            for mine, other in zip(_timeless(case.run / name), _timeless(whole.run / name), strict=False)
+            for key in sorted(mine.keys() | other.keys())
+            if mine.get(key) != other.get(key)
+        ]
+        if changed or _timeless(case.run / name) != _timeless(whole.run / name):
+            found.append(f"{name} differs: {', '.join(changed) or 'another number of lines'}")
     leftovers = [*case.folder.rglob(".partial-*"), *case.scenes.rglob(".partial-*")]
     return found + [f"{path} is left" for path in leftovers]
 
