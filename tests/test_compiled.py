@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from small_run import raw_config
 
+from slotkeeper.build import build_model
 from slotkeeper.checkpoint import list_checkpoints, read_model
 from slotkeeper.config import parse_config
 from slotkeeper.errors import ConfigError
-from slotkeeper.training.compiling import compiled_step
+from slotkeeper.training.compiling import compile_recurrence, compiled_step
 
 WHOLE = ("demo", "systems/savi_small", "techniques/conv_lstm", "techniques/smooth_sa", "techniques/recurrent_truncated")
 RANDOM = ("techniques/nem", "techniques/randsf_q")
@@ -82,6 +85,14 @@ def test_a_run_is_watched_uncompiled_and_ends_with_the_same_weights(tmp_path: Pa
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="out of memory"), compiled_step():
         raise RuntimeError("out of memory")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_an_old_compiler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """PyTorch 2.6, which all else can do with, has no such limits."""
+    monkeypatch.setattr(importlib.import_module("torch._dynamo"), "config", SimpleNamespace())
+    with pytest.raises(ConfigError, match=r"needs PyTorch 2\.7 or newer"):
+        compile_recurrence(build_model(parse_config(raw_config(tmp_path), "test")))
 
 
 def test_recomputing_is_refused(tmp_path: Path):
