@@ -65,7 +65,8 @@ def compiled_step() -> Iterator[None]:
     except RuntimeError as error:
         if not _is_of_compiler(error):
             raise
-        reason = str(error).strip().splitlines()[0]
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
+        reason = lines[0] if lines else type(error).__name__
         raise ConfigError(f"training.compile is true, but this model can't be compiled here: {reason}") from error
 
 
