@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from small_run import raw_config
+from small_run import raw_config, write_squares
 
+from slotkeeper.build import build_model
 from slotkeeper.checkpoint import list_checkpoints, read_model
 from slotkeeper.config import parse_config
-from slotkeeper.errors import ConfigError
-from slotkeeper.training.compiling import compiled_step
+from slotkeeper.errors import ConfigError, TrainingError
+from slotkeeper.model import SlotModel
+from slotkeeper.training import loop, train
+from slotkeeper.training.compiling import compile_recurrence, compiled_step
 
 WHOLE = ("demo", "systems/savi_small", "techniques/conv_lstm", "techniques/smooth_sa", "techniques/recurrent_truncated")
 RANDOM = ("techniques/nem", "techniques/randsf_q")
@@ -26,6 +32,12 @@ def compiled_learning(*arguments: str) -> Any:
     made = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr
     return json.loads(made.stdout)
+
+
+def compiler_failed(reason: str) -> RuntimeError:
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    return BackendCompilerFailed(None, RuntimeError(reason), None)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +94,39 @@ def test_a_run_is_watched_uncompiled_and_ends_with_the_same_weights(tmp_path: Pa
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="out of memory"), compiled_step():
         raise RuntimeError("out of memory")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_an_old_compiler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """PyTorch 2.6, which all else can do with, has no such limits."""
+    monkeypatch.setattr(importlib.import_module("torch._dynamo"), "config", SimpleNamespace())
+    with pytest.raises(ConfigError, match=r"needs PyTorch 2\.7 or newer"):
+        compile_recurrence(build_model(parse_config(raw_config(tmp_path), "test")))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_what_the_compiler_fails_at_is_told():
+    with pytest.raises(ConfigError, match="can't be compiled here: RuntimeError: no compiler found"), compiled_step():
+        raise compiler_failed("no compiler found")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method. is deprecated:DeprecationWarning")
+def test_ctrl_c_that_ends_the_compiler_too_is_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A terminal sends it to all processes."""
+
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise compiler_failed("g++ has died")
+
+    def compile_slowly(model: SlotModel) -> None:
+        model.corrector.register_forward_pre_hook(interrupted)
+
+    monkeypatch.setattr(loop, "compile_recurrence", compile_slowly)
+    squares = write_squares(tmp_path / "squares", 3)
+    config = parse_config(raw_config(squares, squares, compile=True), "test")
+    with pytest.raises(TrainingError, match=r"^stopped by Ctrl-C, .* in step 1; go on by 'slotkeeper resume"):
+        train(config, tmp_path / "run", show_progress=False)
+    assert list_checkpoints(tmp_path / "run"), "there is something to go on from"
 
 
 def test_recomputing_is_refused(tmp_path: Path):

@@ -291,6 +291,9 @@ def test_models_that_foresee_nothing_say_so(videos: Path):
     layered = raw_config(videos)
     with pytest.raises(ConfigError, match="needs the features of the frame"):
         check_predicts(build_model(config_of(layered)))
+    leaning = changed(slots_config(videos), "model.decoder", {"name": "broadcast_light", "attention_weight": 1.0})
+    with pytest.raises(ConfigError, match="broadcast_light and attention_weight 0"):
+        check_predicts(build_model(config_of(leaning)))
     with pytest.raises(ConfigError, match=r"model\.recurrence 'frame'"):
         check_predicts(model_with(recurrence="frame"))
     anew = changed(changed(slots_config(videos), "model.dynamics", SLOTFORMER), "model.recurrence", "frame")

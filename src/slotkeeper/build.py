@@ -234,7 +234,8 @@ def _check_target(name: str, loss: Loss, model: SlotModel) -> None:
     if loss.reads_unseen and not decoder.draws_unseen:
         raise ConfigError(
             f"the loss '{name}' looks at pictures of frames that nobody has seen; this decoder needs the frame's own "
-            "features to draw it, decoders that don't are broadcast and broadcast_light"
+            "features or attention to draw it, decoders that don't are broadcast and broadcast_light with "
+            "attention_weight 0"
         )
 
 

@@ -64,8 +64,8 @@ def check_predicts(model: SlotModel) -> None:
         raise ConfigError(f"this model can't predict pictures: its decoder rebuilds {model.decoder.target}, not frames")
     if not model.decoder.draws_unseen:
         raise ConfigError(
-            "this model can't predict pictures: its decoder needs the features of the frame that it draws; train one "
-            "with the decoder broadcast or broadcast_light"
+            "this model can't predict pictures: its decoder needs the features of the frame that it draws, or the "
+            "attention to it; train one with the decoder broadcast or broadcast_light and attention_weight 0"
         )
 
 

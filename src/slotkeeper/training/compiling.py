@@ -25,9 +25,14 @@ def compile_recurrence(model: SlotModel, *, backend: str = "inductor") -> None:
     """Let corrector, predictor and the admission of newcomers be compiled at their first calls, whole or not at all.
 
     Where the model isn't to be compiled, call it in `uncompiled`. backend: of `torch.compile`.
+
+    Raises:
+        ConfigError: this PyTorch is too old.
     """
     from torch._dynamo import config  # only now: loading the compiler takes a second
 
+    if not hasattr(config, "recompile_limit"):
+        raise ConfigError(f"training.compile needs PyTorch 2.7 or newer, this is {torch.__version__}; set it to false")
     config.recompile_limit = config.accumulated_recompile_limit = _MOST_COMPILATIONS
     options: dict[str, Any] = {"backend": backend, "fullgraph": True, "dynamic": False}
     if backend == "inductor" and next(model.parameters()).is_cuda:
@@ -60,7 +65,8 @@ def compiled_step() -> Iterator[None]:
     except RuntimeError as error:
         if not _is_of_compiler(error):
             raise
-        reason = str(error).strip().splitlines()[0]
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
+        reason = lines[0] if lines else type(error).__name__
         raise ConfigError(f"training.compile is true, but this model can't be compiled here: {reason}") from error
 
 

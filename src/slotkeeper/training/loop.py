@@ -23,7 +23,7 @@ from slotkeeper.checkpoint import (
     write_model,
 )
 from slotkeeper.config import Config
-from slotkeeper.errors import CheckpointError, TrainingError
+from slotkeeper.errors import CheckpointError, ConfigError, TrainingError
 from slotkeeper.stopping import signal_name, stop_on_signals
 from slotkeeper.training.clip_source import CurriculumSource
 from slotkeeper.training.compiling import compile_recurrence, compiled_step, uncompiled
@@ -105,7 +105,15 @@ class Trainer:
             if self.last_checkpoint is None:
                 self.save()
             while self.step < self.config.training.steps:
-                frames = self.train_step()
+                try:
+                    frames = self.train_step()
+                except ConfigError as error:
+                    if not stop.number:
+                        raise
+                    raise TrainingError(
+                        f"stopped by {signal_name(stop.number)}, which ended PyTorch's compiler, too, in step "
+                        f"{self.step + 1}; go on by 'slotkeeper resume {self.run}'"
+                    ) from error
                 self.seconds = time.perf_counter() - self._started
                 bar.update(frames)
                 self._record(log, bar)
