@@ -106,6 +106,13 @@ def test_flicker_and_fades_of_one_scene_are_no_cuts(scenes: list[np.ndarray]):
     assert cuts_in(dimmed.astype(np.uint8)) == []
 
 
+def test_a_lamp_that_halves_and_doubles_the_light_is_no_cut(scenes: list[np.ndarray]):
+    for scene in scenes:
+        long = np.concatenate((scene, scene[::-1], scene))
+        light = np.where(np.arange(len(long)) // 5 % 2, 0.4, 0.8)[:, None, None, None]
+        assert cuts_in((long * light).astype(np.uint8)) == []
+
+
 @pytest.mark.parametrize("speed", [1, 4])
 def test_a_moving_camera_is_no_cut(scenes: list[np.ndarray], speed: int):
     """A window of 32 pixels runs over a wide picture, by up to an eighth of its width a frame."""

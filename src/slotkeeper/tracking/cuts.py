@@ -14,7 +14,14 @@ from slotkeeper.data.frames import VideoFrame
 from slotkeeper.errors import VideoError
 from slotkeeper.tracking.dissolves import DissolveDetector
 from slotkeeper.tracking.rules import TrackingRules
-from slotkeeper.tracking.thumbnails import Thumbnail, change_between, difference_between, outside_quarter, thumbnail_of
+from slotkeeper.tracking.thumbnails import (
+    Thumbnail,
+    change_between,
+    differ_in_standard,
+    difference_between,
+    outside_quarter,
+    thumbnail_of,
+)
 
 _OUTSTANDING = 5.0
 """How many times the change that is usual around it a cut's change is at least."""
@@ -40,10 +47,11 @@ class CutDetector:
     Two frames differ by the share of the picture that can't come from the other one by motion: cells whose colour lies
     outside the colours found up to a sixteenth of the picture away. Both ways round and with the overall brightness
     taken out, the smallest of these counts: so one thing that appears or vanishes, or a lamp that flickers, isn't much.
-    A frame begins a new shot if it differs from the one before by more than `cut_change`, by five times what is usual
-    before and after it, if none of the next `flash_frames` frames looks again like the one before, and if it isn't one
-    thing that appears, while all but a quarter of the picture goes on as before. Blank frames, such as a moment of
-    black, are passed over: what follows is compared with what was before them. `DissolveDetector` adds gradual changes.
+    A frame begins a new shot if it differs from the one before by more than `cut_change`, at one brightness and
+    contrast, too, by five times what is usual before and after it, if none of the next `flash_frames` frames looks
+    again like the one before, and if it isn't one thing that appears, while all but a quarter of the picture goes on as
+    before. Blank frames, such as a moment of black, are passed over: what follows is compared with what was before
+    them. `DissolveDetector` adds gradual changes.
 
     Frames come back in order, late by at most `flash_frames` after a sudden change and else at once.
     """
@@ -101,7 +109,11 @@ class CutDetector:
         usual = float(np.median(after)) if after else 0.0
         first, *rest = held
         change = change_between(self._before, first.thumbnail, least)
-        if change <= _OUTSTANDING * usual or self._is_one_thing(difference_between(self._before, first.thumbnail)):
+        if (
+            change <= _OUTSTANDING * usual
+            or not differ_in_standard(self._before, first.thumbnail, least)
+            or self._is_one_thing(difference_between(self._before, first.thumbnail))
+        ):
             self._usual = usual
             yield from self._release(held)
             return

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from slotkeeper.tracking.rules import TrackingRules
-from slotkeeper.tracking.thumbnails import Thumbnail, change_between
+from slotkeeper.tracking.thumbnails import Thumbnail, change_between, differ_in_standard
 
 _SPANS = (8, 16, 24, 32, 48, 64)
 """Frames over which a dissolve is looked for; one is found in the first that holds all of it."""
@@ -32,8 +32,6 @@ _FAINT = 0.05
 """Standard deviation of colours over the picture below which they are not compared."""
 _FADED = 0.03
 """The same below which a picture is the depth of a fade."""
-_STANDARD = 0.2
-"""Standard deviation that pictures on both sides of a fade are brought to."""
 
 
 class DissolveDetector:
@@ -79,7 +77,7 @@ class DissolveDetector:
         return False
 
     def _differs_beyond_fade(self, thumbnail: Thumbnail) -> bool:
-        return bool(self._recent) and _differ_in_standard(self._recent[-1].thumbnail, thumbnail, self._least)
+        return bool(self._recent) and differ_in_standard(self._recent[-1].thumbnail, thumbnail, self._least)
 
     def _is_dissolve(self, span: int) -> bool:
         step = max(1, span // _STEPS)
@@ -109,7 +107,7 @@ class DissolveDetector:
             (mixture / mean).min() < _SAG
             and _MIXED[0] < np.median((contrasts - mixture) / (mean - mixture)) < _MIXED[1]
             and change_between(first.thumbnail, last.thumbnail, self._least) > self._least
-            and _differ_in_standard(first.thumbnail, last.thumbnail, self._least)
+            and differ_in_standard(first.thumbnail, last.thumbnail, self._least)
         )
 
 
@@ -126,9 +124,3 @@ class _Seen:
     def slopes(self) -> Float[np.ndarray, " n"]:
         """Differences between neighbouring cells."""
         return np.concatenate([np.diff(self.thumbnail, axis=axis).ravel() for axis in (0, 1)])
-
-
-def _differ_in_standard(before: Thumbnail, after: Thumbnail, least: float) -> bool:
-    """Whether more than `least` of the picture changes when both are brought to one brightness and contrast."""
-    one, other = ((seen - seen.mean()) * (_STANDARD / (seen.std() + 1e-6)) for seen in (before, after))
-    return change_between(one, other, least) > least

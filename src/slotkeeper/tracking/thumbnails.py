@@ -11,6 +11,8 @@ from slotkeeper.data.resizing import resize_frames
 
 _SIDE = 32
 """Cells of a side of the picture that frames are compared on."""
+_STANDARD = 0.2
+"""Standard deviation that pictures are brought to before they are compared at one brightness and contrast."""
 _REACH = 2
 """Cells that things may move between two frames: a sixteenth of the picture."""
 _TOLERANCE = 0.05
@@ -39,6 +41,12 @@ def change_between(before: Thumbnail, after: Thumbnail, least: float = 0.0) -> f
     brighter = float(np.median(after) - np.median(before))
     ways = ((before, after, 0.0), (before, after, brighter), (after, before, 0.0), (after, before, -brighter))
     return min(_strange(one, other - offset) for one, other, offset in ways)
+
+
+def differ_in_standard(before: Thumbnail, after: Thumbnail, least: float) -> bool:
+    """Whether more than `least` of the picture changes when both are brought to one brightness and contrast."""
+    one, other = ((seen - seen.mean()) * (_STANDARD / (seen.std() + 1e-6)) for seen in (before, after))
+    return change_between(one, other, least) > least
 
 
 def difference_between(before: Thumbnail, after: Thumbnail) -> Float[np.ndarray, "side side"]:
