@@ -89,9 +89,9 @@ def operations_of(run: Callable[[], object], machine: Machine) -> Operations:
 
     An operation's limit is the larger of FLOPs over the matrix rate of its type and bytes over the bandwidth; views
     cost nothing. So the limit is that of the program as it is written, without fusing operations, and small tensors
-    that stay in a cache can beat it.
+    that stay in a cache can beat it. What is compiled is counted as it was written.
     """
-    with _Counter(machine) as counted:
+    with torch.compiler.set_stance("force_eager"), _Counter(machine) as counted:
         run()
     return counted.operations
 
