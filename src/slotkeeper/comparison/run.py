@@ -76,7 +76,7 @@ def compare(
         ConfigError: the plan or a variant is wrong.
         DataError: videos are missing, too short, or have no masks.
         OutputError: `out` can't be written, holds something else, or another process works in it.
-        TrainingError: Ctrl-C; what was done is kept.
+        TrainingError: Ctrl-C or a termination signal; what was done is kept.
     """
     root = Path(out)
     plan = read_plan(plan_file)
@@ -94,7 +94,7 @@ def compare(
             cells = _run_all(work, jobs or plan.jobs, use_ray=use_ray, show_progress=show_progress)
         except KeyboardInterrupt:
             raise TrainingError(
-                f"stopped by Ctrl-C; what is done is kept in {root}, and the same command goes on from there"
+                f"stopped before its end; what is done is kept in {root}, and the same command goes on from there"
             ) from None
         comparison = _write(work, cells)
     crashed = [
