@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import yaml
 from safetensors.torch import load_file
 from small_run import raw_config, write_squares
 from together import Ended, run_together
-from torch import Tensor
+from torch import Tensor, distributed
 
 from slotkeeper.checkpoint import list_checkpoints
 from slotkeeper.cli import main
 from slotkeeper.errors import ConfigError
 from slotkeeper.launched import Place, find_place, first_node
+from slotkeeper.training import processes
+from slotkeeper.training.network import interface_among
 
 ROUNDING = 2e-4
 """Two processes add up gradients in another order than one, which changes their last bits. Adam divides each by its own
@@ -164,6 +167,39 @@ def test_settings_that_differ_are_refused(config: str, tmp_path: Path):
     assert [process.code for process in ended] == [2, 2], ended
     sentence = "slotkeeper: all processes of a training need the same settings, but process 1 has another\n"
     assert "".join(process.printed for process in ended) == sentence
+
+
+def test_a_network_that_does_not_lead_to_the_others_is_told(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second process is told to use an interface that isn't there; the first doesn't wait for it for ever."""
+    monkeypatch.setattr(processes, "_MEETING", timedelta(seconds=5))
+
+    def work(rank: int) -> int:
+        if rank == 1:
+            os.environ["GLOO_SOCKET_IFNAME"] = "nowhere0"
+        return main(["train", config, "--out", str(tmp_path / "run"), "--quiet"])
+
+    ended = run_together(work, tmp_path)
+    for rank, process in enumerate(ended):
+        assert process.code == 2, ended
+        (own,) = [line for line in process.printed.splitlines() if line.startswith("slotkeeper: ")]
+        assert f"process {rank} of 2 met the others" in own
+    assert "the network interface nowhere0" in ended[1].printed
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_of_one_machine_talk_through_its_loopback_whatever_its_name_stands_for():
+    store = distributed.HashStore()
+    store.set("slotkeeper/address/1", "127.0.1.1")
+    assert interface_among(Place(rank=0, world_size=2, address="localhost"), store) == "lo"
+    assert store.get("slotkeeper/address/0") == b"127.0.0.1"
+
+
+def test_a_machine_that_nobody_knows_leaves_the_choice_to_gloo():
+    store = distributed.HashStore()
+    assert interface_among(Place(rank=1, world_size=2, address="nobody.invalid"), store) is None
+    assert store.get("slotkeeper/address/1") == b""
 
 
 @pytest.mark.slow  # three Python processes begin

@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import _set_pg_timeout as set_timeout
 from torch.distributed.rendezvous import rendezvous
 
 from slotkeeper.errors import ConfigError, TrainingError
 from slotkeeper.launched import Place, find_place
+from slotkeeper.training.network import interface_among
 
 _MEETING = timedelta(minutes=10)
 """How long processes wait for one another at the start."""
@@ -24,6 +26,8 @@ _PATIENCE = timedelta(days=7)
 """How long they wait later: the first one renders, scores and writes while the others wait. The end of a process is
 noticed at once all the same, since its connections close."""
 _VOICE = "slotkeeper/voice"
+_INTERFACE = "GLOO_SOCKET_IFNAME"
+"""Gloo's variable for the network interface of its connections."""
 
 
 class Processes:
@@ -151,14 +155,35 @@ def join_processes() -> Iterator[Processes]:
         yield Processes()
         return
     store = _meet(place)
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
-    distributed.init_process_group(
-        backend, store=store, rank=place.rank, world_size=place.world_size, timeout=_PATIENCE
-    )
+    _connect(place, store)
     _keep_for_ever(distributed.group.WORLD)
     processes = Processes(place, store)
     yield processes  # after an error the connections end with the process, which is how the others hear of it
     processes.part()
+
+
+def _connect(place: Place, store: distributed.Store) -> None:
+    """Each process with each other.
+
+    Raises:
+        ConfigError: one of them can't be reached.
+    """
+    interface = os.environ.get(_INTERFACE)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
+    try:
+        found = interface_among(place, store)  # a talk of all, also where the user has chosen
+        interface = interface or found
+        if interface:
+            os.environ[_INTERFACE] = interface
+        distributed.init_process_group(
+            backend, store=store, rank=place.rank, world_size=place.world_size, timeout=_MEETING
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"process {place.rank} of {place.world_size} met the others at {place.address}:{place.port}, but can't be "
+            f"connected with them by the network interface {interface or 'of this machine'}; {_INTERFACE} names another"
+        ) from error
+    set_timeout(_PATIENCE)
 
 
 def _keep_for_ever(group: Any) -> None:
