@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.grid import grid_segments
+from benchmarks.random_vit import main as save_random_vit
 from color_model import BLUE, GREEN, RED, WHITE, YELLOW, draw_squares
 from torch import Tensor
 from weight_counts import linear, norm
@@ -192,6 +193,22 @@ def mean_miou(segments: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean([score.video_miou for score in scores]))
 
 
+def mious(model: SlotModel, config: Config) -> tuple[float, float, float]:
+    """Mean video mIoU of 12 unseen videos: the model's, the same before training, and that of a grid."""
+    frames, labels = random_squares(12, TIME, seed=10**6)
+
+    def of(model: SlotModel) -> float:
+        with torch.no_grad():
+            masks = model.eval()(frames).decoded.masks
+        return mean_miou(segments_from_masks(masks, (SIDE, SIDE)).numpy(), labels)
+
+    blocks = grid_segments(TIME, (SIDE, SIDE), config.model.num_slots)
+    learned, untrained = of(model), of(build_model(config))
+    grid = mean_miou(np.broadcast_to(blocks, labels.shape), labels)
+    print(f"\nvideo mIoU {learned:.3f}, untrained {untrained:.3f}, of a grid {grid:.3f}")
+    return learned, untrained, grid
+
+
 RECONSTRUCTION = LossConfig(name="feature_reconstruction", settings={"is_normalized": True})
 SIMILARITY = LossConfig(name="feature_similarity", weight=0.1, settings={"temperature": 0.075})
 
@@ -217,17 +234,48 @@ def test_rebuilding_the_packaged_networks_features_gives_masks_of_unseen_videos_
         predictor=ComponentConfig(name="identity"),
         decoder=replace(decoder, settings=decoder.settings | {"attention_weight": 1.0}),
     )
-    frames, labels = random_squares(12, TIME, seed=10**6)
-
-    def miou(model: SlotModel) -> float:
-        with torch.no_grad():
-            masks = model.eval()(frames).decoded.masks
-        return mean_miou(segments_from_masks(masks, (SIDE, SIDE)).numpy(), labels)
-
     model, curve = learn(config, lambda step: random_squares(8, 2, step)[0], steps=80, lr=4e-3)
-    learned, untrained = miou(model), miou(build_model(config))
-    blocks = grid_segments(TIME, (SIDE, SIDE), config.model.num_slots)
-    grid = mean_miou(np.broadcast_to(blocks, labels.shape), labels)
-    print(f"\nvideo mIoU {learned:.3f}, untrained {untrained:.3f}, of a grid {grid:.3f}")
+    learned, _, grid = mious(model, config)
     assert curve[-1] < 0.6 * curve[0]
     assert learned > grid + 0.1
+
+
+@pytest.fixture(scope="module")
+def random_vit(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = str(tmp_path_factory.mktemp("random") / "vit")
+    save_random_vit(folder)
+    return folder
+
+
+CONTRAST = LossConfig(name="slot_contrast", weight=0.5, settings={"temperature": 0.1})
+PREHEAT = LossConfig(name="preheat")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "losses", "steps", "lr"),
+    [
+        ("slot_contrast_dino", [RECONSTRUCTION, CONTRAST], 150, 4e-3),
+        ("smooth_sa_dino", [RECONSTRUCTION, CONTRAST, PREHEAT], 500, 2e-3),
+        ("randsf_q_dino", [RECONSTRUCTION, CONTRAST], 500, 2e-3),
+    ],
+)
+def test_a_system_with_its_own_start_learns_to_tell_things_apart_where_features_do(
+    name: str, losses: list[LossConfig], steps: int, lr: float, random_vit: str
+):
+    """On a transformer of random weights, whose tokens still hold the colours of their places."""
+    config = small(name)
+    model, decoder = config.model, config.model.decoder
+    config = on(
+        replace(config, losses=losses),
+        ComponentConfig(name="vit", settings={"weights": random_vit, "feature_dim": 32, "has_positions": True}),
+        slot_dim=32,
+        initializer=changed(model.initializer, hidden_dim=32),
+        corrector=changed(model.corrector, hidden_dim=32),
+        predictor=changed(model.predictor, hidden_dim=32),
+        decoder=replace(decoder, settings=decoder.settings | {"attention_weight": 1.0}),
+    )
+    trained, curve = learn(config, lambda step: random_squares(8, 2, step)[0], steps=steps, lr=lr)
+    learned, untrained, grid = mious(trained, config)
+    assert curve[-1] < 0.5 * curve[0]
+    assert learned > max(grid, untrained)

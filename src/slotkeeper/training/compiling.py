@@ -67,7 +67,9 @@ def compiled_step() -> Iterator[None]:
             raise
         lines = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
         reason = lines[0] if lines else type(error).__name__
-        raise ConfigError(f"training.compile is true, but this model can't be compiled here: {reason}") from error
+        raise ConfigError(
+            f"training.compile is true, but this model can't be compiled here; set it to false (the compiler: {reason})"
+        ) from error
 
 
 def _is_of_compiler(error: RuntimeError) -> bool:
