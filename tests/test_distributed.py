@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from slotkeeper.checkpoint import list_checkpoints
 from slotkeeper.cli import main
 from slotkeeper.errors import ConfigError
 from slotkeeper.launched import Place, find_place, first_node
-from slotkeeper.training import processes
+from slotkeeper.training import network
 from slotkeeper.training.network import interface_among
 
 ROUNDING = 2e-4
@@ -169,23 +169,26 @@ def test_settings_that_differ_are_refused(config: str, tmp_path: Path):
     assert "".join(process.printed for process in ended) == sentence
 
 
-def test_a_network_that_does_not_lead_to_the_others_is_told(
-    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The second process is told to use an interface that isn't there; the first doesn't wait for it for ever."""
-    monkeypatch.setattr(processes, "_MEETING", timedelta(seconds=5))
+def test_a_network_interface_that_is_not_there_is_told(config: str, tmp_path: Path):
+    """The second process is told to use it; the first only meets it, and would wait for it in vain."""
 
     def work(rank: int) -> int:
-        if rank == 1:
-            os.environ["GLOO_SOCKET_IFNAME"] = "nowhere0"
-        return main(["train", config, "--out", str(tmp_path / "run"), "--quiet"])
+        place = find_place(os.environ)
+        if rank == 0:
+            store = distributed.TCPStore(place.address, place.port, 2, is_master=True, wait_for_workers=False)
+            interface_among(place, store)
+            store.wait(["told"])
+            return 0
+        os.environ["GLOO_SOCKET_IFNAME"] = "nowhere0"
+        code = main(["train", config, "--out", str(tmp_path / "run"), "--quiet"])
+        distributed.TCPStore(place.address, place.port, 2, is_master=False).set("told", "")
+        return code
 
-    ended = run_together(work, tmp_path)
-    for rank, process in enumerate(ended):
-        assert process.code == 2, ended
-        (own,) = [line for line in process.printed.splitlines() if line.startswith("slotkeeper: ")]
-        assert f"process {rank} of 2 met the others" in own
-    assert "the network interface nowhere0" in ended[1].printed
+    first, second = run_together(work, tmp_path)
+    assert (first.code, second.code) == (0, 2), second.printed
+    (own,) = [line for line in second.printed.splitlines() if line.startswith("slotkeeper: ")]
+    assert own.startswith("slotkeeper: process 1 of 2 met the others at 127.0.0.1:")
+    assert own.endswith("GLOO_SOCKET_IFNAME names the network interface to use on each machine, here nowhere0")
     assert not (tmp_path / "run").exists()
 
 
@@ -196,10 +199,28 @@ def test_processes_of_one_machine_talk_through_its_loopback_whatever_its_name_st
     assert store.get("slotkeeper/address/0") == b"127.0.0.1"
 
 
-def test_a_machine_that_nobody_knows_leaves_the_choice_to_gloo():
+@pytest.mark.parametrize("ways", [{"head": "127.0.0.1"}, {}], ids=["its own name is the loopback's", "unknown"])
+def test_the_first_machine_uses_the_interface_that_leads_to_another_one(
+    ways: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """Where all meet at a name of its own, that way leads nowhere else."""
     store = distributed.HashStore()
-    assert interface_among(Place(rank=1, world_size=2, address="nobody.invalid"), store) is None
-    assert store.get("slotkeeper/address/1") == b""
+    store.set("slotkeeper/address/1", "127.0.0.1")
+    store.set("slotkeeper/address/2", "192.0.2.3")
+    ways = ways | {"127.0.0.1": "127.0.0.1", "192.0.2.3": "192.0.2.1"}
+    monkeypatch.setattr(network, "address_towards", ways.get)
+    monkeypatch.setattr(network, "interface_with", {"127.0.0.1": "lo", "192.0.2.1": "eth7"}.get)
+    assert interface_among(Place(rank=0, world_size=3, address="head"), store) == "eth7"
+
+
+def test_the_interface_with_an_address_is_found():
+    assert network.interface_with("127.0.1.1") == "lo"
+    assert network.interface_with("::1") == "lo"
+    assert network.interface_with("192.0.2.1") is None  # kept for documents: nobody has it
+    assert network.interface_with("2001:db8::1") is None
+    own = network.address_towards("192.0.2.1")
+    if own is not None:  # this machine has a network
+        assert network.interface_with(own) in {name for _, name in socket.if_nameindex()} - {"lo"}
 
 
 @pytest.mark.slow  # three Python processes begin

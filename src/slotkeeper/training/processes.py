@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.distributed_c10d import _set_pg_timeout as set_timeout
 from torch.distributed.rendezvous import rendezvous
 
 from slotkeeper.errors import ConfigError, TrainingError
@@ -168,22 +167,20 @@ def _connect(place: Place, store: distributed.Store) -> None:
     Raises:
         ConfigError: one of them can't be reached.
     """
-    interface = os.environ.get(_INTERFACE)
+    found = interface_among(place, store)  # a talk of all, also where the user has chosen
+    interface = os.environ.get(_INTERFACE) or found
+    if interface:
+        os.environ[_INTERFACE] = interface
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
     try:
-        found = interface_among(place, store)  # a talk of all, also where the user has chosen
-        interface = interface or found
-        if interface:
-            os.environ[_INTERFACE] = interface
         distributed.init_process_group(
-            backend, store=store, rank=place.rank, world_size=place.world_size, timeout=_MEETING
+            backend, store=store, rank=place.rank, world_size=place.world_size, timeout=_PATIENCE
         )
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"process {place.rank} of {place.world_size} met the others at {place.address}:{place.port}, but can't be "
-            f"connected with them by the network interface {interface or 'of this machine'}; {_INTERFACE} names another"
+            f"process {place.rank} of {place.world_size} met the others at {_where(place)}, but they can't all be "
+            f"connected; {_INTERFACE} names the network interface to use on each machine, here {interface or 'none'}"
         ) from error
-    set_timeout(_PATIENCE)
 
 
 def _keep_for_ever(group: Any) -> None:
@@ -197,14 +194,20 @@ def _keep_for_ever(group: Any) -> None:
 
 def _meet(place: Place) -> distributed.Store:
     """The store that all processes share; torchrun's own, or the first process's."""
-    url = "env://" if "TORCHELASTIC_RUN_ID" in os.environ else f"tcp://{place.address}:{place.port}"
+    url = "env://" if "TORCHELASTIC_RUN_ID" in os.environ else f"tcp://{_where(place)}"
     try:
         meeting = rendezvous(url, place.rank, place.world_size, timeout=_MEETING)
         store: distributed.Store = next(iter(meeting))[0]
     except (RuntimeError, ValueError) as error:
-        where = f"{place.address}:{place.port}"
-        raise ConfigError(f"process {place.rank} of {place.world_size} can't meet the others at {where}") from error
+        raise ConfigError(
+            f"process {place.rank} of {place.world_size} can't meet the others at {_where(place)}"
+        ) from error
     return store
+
+
+def _where(place: Place) -> str:
+    address = f"[{place.address}]" if ":" in place.address else place.address
+    return f"{address}:{place.port}"
 
 
 def _is_lost(error: RuntimeError) -> bool:
