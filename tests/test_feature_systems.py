@@ -257,7 +257,7 @@ PREHEAT = LossConfig(name="preheat")
     [
         ("slot_contrast_dino", [RECONSTRUCTION, CONTRAST], 150, 4e-3),
         ("smooth_sa_dino", [RECONSTRUCTION, CONTRAST, PREHEAT], 500, 2e-3),
-        ("randsf_q_dino", [RECONSTRUCTION, CONTRAST], 500, 2e-3),
+        ("randsf_q_dino", [RECONSTRUCTION, CONTRAST], 200, 4e-3),
     ],
 )
 def test_a_system_with_its_own_start_learns_to_tell_things_apart_where_features_do(
@@ -278,4 +278,4 @@ def test_a_system_with_its_own_start_learns_to_tell_things_apart_where_features_
     trained, curve = learn(config, lambda step: random_squares(8, 2, step)[0], steps=steps, lr=lr)
     learned, untrained, grid = mious(trained, config)
     assert curve[-1] < 0.5 * curve[0]
-    assert learned > max(grid, untrained)
+    assert learned > max(grid, untrained) + 0.03
