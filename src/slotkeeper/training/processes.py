@@ -167,12 +167,13 @@ def _connect(place: Place, store: distributed.Store) -> None:
     Raises:
         ConfigError: one of them can't be reached.
     """
-    found = interface_among(place, store)  # a talk of all, also where the user has chosen
-    interface = os.environ.get(_INTERFACE) or found
-    if interface:
-        os.environ[_INTERFACE] = interface
+    interface = os.environ.get(_INTERFACE)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
     try:
+        found = interface_among(place, store)  # a talk of all, also where the user has chosen
+        interface = interface or found
+        if interface:
+            os.environ[_INTERFACE] = interface
         distributed.init_process_group(
             backend, store=store, rank=place.rank, world_size=place.world_size, timeout=_PATIENCE
         )
